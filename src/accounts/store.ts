@@ -1,0 +1,90 @@
+import { type Kysely, sql } from 'kysely'
+import type { AccountStatus, Tables } from '../db/tables.ts'
+import type { AccountKey } from './account-key.ts'
+
+/** An account's state: everything but its tokens. */
+export interface AccountState extends AccountKey {
+  domain: string | null
+  kind: 'oauth' | 'long_lived'
+  status: AccountStatus
+  generation: number
+  expiresAt: Date
+  refreshAt: Date | null
+  nextAttemptAt: Date | null
+  refreshTokenExpiresAt: Date | null
+  failedAttempts: number
+  lastRefreshAt: Date | null
+  lastErrorCode: string | null
+  lastErrorAt: Date | null
+  paused: boolean
+  createdAt: Date
+}
+
+const COLUMNS = [
+  'integration',
+  'accountId',
+  'domain',
+  'kind',
+  'status',
+  'generation',
+  'expiresAt',
+  'refreshAt',
+  'nextAttemptAt',
+  'refreshTokenExpiresAt',
+  'failedAttempts',
+  'lastRefreshAt',
+  'lastErrorCode',
+  'lastErrorAt',
+  'paused',
+  'createdAt',
+] as const
+
+/** In the order of their keys, those behind `after`: costs the same on every page. */
+export function findAccounts(
+  db: Kysely<Tables>,
+  after: AccountKey | undefined,
+  limit: number,
+): Promise<AccountState[]> {
+  const query = db
+    .selectFrom('amo_tokens')
+    .select(COLUMNS)
+    .orderBy('integration')
+    .orderBy('accountId')
+    .limit(limit)
+  if (after === undefined) return query.execute()
+  return query
+    .where(
+      sql<boolean>`(integration, "accountId") > (${after.integration}, ${after.accountId}::bigint)`,
+    )
+    .execute()
+}
+
+export function findAccount(
+  db: Kysely<Tables>,
+  key: AccountKey,
+): Promise<AccountState | undefined> {
+  return db
+    .selectFrom('amo_tokens')
+    .select(COLUMNS)
+    .where('integration', '=', key.integration)
+    .where('accountId', '=', key.accountId)
+    .executeTakeFirst()
+}
+
+export interface StatusCount {
+  integration: string
+  status: AccountStatus
+  accounts: number
+  /** How long the one that is overdue longest has been due, in seconds. */
+  overdueSeconds: number
+}
+
+export async function countByStatus(db: Kysely<Tables>): Promise<StatusCount[]> {
+  const { rows } = await sql<StatusCount>`
+    select integration, status, count(*)::int as accounts,
+      greatest(0, coalesce(extract(epoch from clock_timestamp() - min("nextAttemptAt")
+        filter (where status in ('active', 'pending') and not paused)), 0))::float8 as "overdueSeconds"
+    from amo_tokens group by integration, status order by integration, status
+  `.execute(db)
+  return rows
+}

@@ -1,0 +1,96 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
+import type { Logger } from 'pino'
+import { accountRoutes } from './accounts/routes.ts'
+import type { Broker } from './broker.ts'
+import { BrokerError } from './errors.ts'
+import { livenessRoutes, readinessRoutes } from './health/routes.ts'
+import { connectLinkRoutes, onboardingRoutes } from './onboarding/routes.ts'
+import { authPlugin } from './plugins/auth.ts'
+import { docsRoutes, openapiPlugin } from './plugins/docs.ts'
+import { answerClientError, problemsPlugin, sendProblem } from './plugins/problems.ts'
+import { requestLogPlugin } from './plugins/request-log.ts'
+import { tokenRoutes } from './tokens/routes.ts'
+import type { Secret } from './vault/secret.ts'
+
+const BODY_LIMIT_BYTES = 64 * 1024
+/** Slow clients: to send a whole request, and to be quiet on a connection. */
+const REQUEST_TIMEOUT_MS = 10_000
+const CONNECTION_TIMEOUT_MS = 60_000
+const MAX_PARAM_LENGTH = 300
+
+export interface AppOptions {
+  broker: Broker
+  log: Logger
+  operatorKey: Secret
+  trustProxy: boolean
+}
+
+/** For the company's own services, operators and monitoring. */
+export async function buildInternalApp(options: AppOptions): Promise<FastifyInstance> {
+  const { broker, operatorKey } = options
+  const app = await baseApp(options, { title: 'amo token broker, internal', isInternal: true })
+  await app.register(livenessRoutes)
+  await app.register(readinessRoutes, { health: broker.health })
+  await app.register(docsRoutes, { path: '/docs' })
+  await app.register(async (guarded) => {
+    await guarded.register(authPlugin, { operatorKey })
+    refuseUntilReady(guarded, broker)
+    await guarded.register(tokenRoutes, { tokens: broker.tokens })
+    await guarded.register(accountRoutes, { database: broker.database, lookup: broker.lookup })
+    await guarded.register(connectLinkRoutes, { links: broker.links })
+  })
+  return app
+}
+
+/** For browsers and the provider's servers: all that an ingress exposes. */
+export async function buildPublicApp(options: AppOptions): Promise<FastifyInstance> {
+  const { broker } = options
+  const app = await baseApp(options, { title: 'amo token broker, public', isInternal: false })
+  await app.register(livenessRoutes)
+  await app.register(async (open) => {
+    refuseUntilReady(open, broker)
+    await open.register(onboardingRoutes, broker)
+  })
+  return app
+}
+
+async function baseApp(
+  { log, trustProxy }: AppOptions,
+  docs: { title: string; isInternal: boolean },
+): Promise<FastifyInstance> {
+  const server: FastifyServerOptions = {
+    loggerInstance: log,
+    trustProxy,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    // Its lines carry the URL, which may carry a code.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: () => crypto.randomUUID(),
+    return503OnClosing: false,
+    // A domain may be as long as 253 characters; the schemas judge the rest.
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    clientErrorHandler: answerClientError,
+    // A URL that cannot be parsed never reaches the error handler.
+    frameworkErrors: (_error, request, reply) =>
+      sendProblem(request, reply, new BrokerError('bad_request', 'The URL cannot be read.')),
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
+  }
+  const app = fastify(server).withTypeProvider<TypeBoxTypeProvider>()
+  await app.register(requestLogPlugin, { log })
+  await app.register(problemsPlugin)
+  await app.register(openapiPlugin, docs)
+  return app
+}
+
+function refuseUntilReady(app: FastifyInstance, broker: Broker): void {
+  app.addHook('onRequest', (_request, reply, done) => {
+    const { phase } = broker.health
+    if (phase === 'ready') return done()
+    // Whoever keeps this connection makes the next one with a replica that stays.
+    if (phase === 'draining') return done(void reply.header('connection', 'close'))
+    const detail = `The broker is ${phase}.`
+    return done(new BrokerError('storage_unavailable', detail, { retryAfterSeconds: 1 }))
+  })
+}

@@ -1,0 +1,208 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import { parseAccountNotification } from './accounts/account-key.ts'
+import type { Config } from './config.ts'
+import { type Database, openDatabase } from './db/database.ts'
+import { bindDeployment } from './db/deployment.ts'
+import { Heartbeat } from './db/heartbeat.ts'
+import { migrateToLatest, pendingMigrations } from './db/migrate.ts'
+import { openRedis } from './db/redis.ts'
+import { Health } from './health/service.ts'
+import { Integrations } from './integrations/service.ts'
+import { ConnectLinks } from './onboarding/links.ts'
+import { Onboarding } from './onboarding/service.ts'
+import { RefreshLock } from './refresh/lock.ts'
+import { Refresher } from './refresh/refresh.ts'
+import { Scheduler } from './refresh/scheduler.ts'
+import { Spool } from './refresh/spool.ts'
+import { UnderWay } from './refresh/under-way.ts'
+import { Waiters } from './refresh/waiters.ts'
+import { TokenCache } from './tokens/cache.ts'
+import { TokenLookup } from './tokens/lookup.ts'
+import { Tokens } from './tokens/service.ts'
+import { type HashPurpose, KeyedHash } from './vault/keyed-hash.ts'
+import type { Secret } from './vault/secret.ts'
+
+const START_RETRY_MS = 1_000
+
+/** The broker apart from HTTP: every feature put together, opened in order and closed in the opposite one. */
+export class Broker {
+  readonly health: Health
+  readonly database: Database
+  readonly integrations: Integrations
+  readonly links: ConnectLinks
+  readonly lookup: TokenLookup
+  readonly onboarding: Onboarding
+  readonly tokens: Tokens
+  readonly #config: Config
+  readonly #log: Logger
+  readonly #redis: Redis | null
+  readonly #heartbeat: Heartbeat
+  readonly #fingerprints: KeyedHash
+  readonly #cache: TokenCache
+  readonly #waiters = new Waiters()
+  readonly #underWay = new UnderWay()
+  readonly #refresher: Refresher
+  readonly #scheduler: Scheduler
+  readonly #closing = new AbortController()
+  #rootSecret: Secret | undefined
+  #starting: Promise<void> | undefined
+
+  /** Opens the connections; throws when embedded storage cannot be had. */
+  static async open(config: Config, log: Logger): Promise<Broker> {
+    const database = await openDatabase(config, log)
+    const redis = config.redisUrl === null ? null : await openRedis(config.redisUrl, log)
+    return new Broker(config, log, database, redis)
+  }
+
+  private constructor(config: Config, log: Logger, database: Database, redis: Redis | null) {
+    const { keyRing, heartbeatMs, readWaitMs, lingerMs } = config
+    const { claims } = database
+    // The id of this start: a restarted process owns nothing of what it owned before.
+    const owner = randomUUID()
+    const heartbeat = new Heartbeat(database, owner, heartbeatMs, log)
+    const integrations = new Integrations(database, keyRing, log)
+    const hash = (purpose: HashPurpose) => new KeyedHash(() => this.#root(), purpose)
+    const fingerprints = hash('fingerprint')
+    const committer = { claims, keyRing, fingerprints }
+    const spool = new Spool(config.dataDir, keyRing)
+    const claimant = {
+      claims,
+      owner,
+      deploymentId: config.deploymentId,
+      keyIds: keyRing.keyIds,
+      sendLimitMs: config.sendLimitMs,
+      settleMs: config.settleMs,
+    }
+    const common = { database, heartbeat, integrations, log }
+    const engine = { ...common, claimant, committer, spool, underWay: this.#underWay, lingerMs }
+    this.#config = config
+    this.#log = log
+    this.database = database
+    this.#redis = redis
+    this.#heartbeat = heartbeat
+    this.integrations = integrations
+    this.#fingerprints = fingerprints
+    this.health = new Health({ mode: config.mode, heartbeat, integrations, redis })
+    this.#refresher = new Refresher(
+      engine,
+      new RefreshLock(redis, config.deploymentId, log),
+      this.#waiters,
+    )
+    this.#scheduler = new Scheduler(engine, this.#refresher)
+    this.#cache = new TokenCache(heartbeat)
+    this.lookup = new TokenLookup(database, keyRing, this.#cache)
+    this.links = new ConnectLinks(database, integrations, hash('connect-link'))
+    this.onboarding = new Onboarding({
+      ...common,
+      committer,
+      keyRing,
+      links: this.links,
+      states: hash('connect-state'),
+      worker: { owner, deploymentId: config.deploymentId },
+    })
+    this.tokens = new Tokens({
+      ...common,
+      refresher: this.#refresher,
+      cache: this.#cache,
+      lookup: this.lookup,
+      links: this.links,
+      readWaitMs,
+      heartbeatMs,
+    })
+  }
+
+  /** Resolves when requests can be served. Waits for PostgreSQL and its migrations as long as it takes. */
+  start(): Promise<void> {
+    this.#starting ??= this.#start()
+    return this.#starting
+  }
+
+  async #start(): Promise<void> {
+    await this.#awaitSchema()
+    if (this.#closing.signal.aborted) return
+    const { keyRing, deploymentId, mode } = this.#config
+    const { rootSecret, boundTo } = await bindDeployment(this.database.db, keyRing, deploymentId)
+    this.#rootSecret = rootSecret
+    if (boundTo !== deploymentId) {
+      this.health.boundTo = boundTo
+      this.#log.error({ deploymentId, boundTo }, 'database belongs to another deployment')
+    }
+    await this.integrations.seed(this.#config, this.#fingerprints)
+    await this.#listen()
+    await this.#heartbeat.start()
+    this.#scheduler.start()
+    this.onboarding.start()
+    if (this.#closing.signal.aborted) return
+    this.health.phase = 'ready'
+    this.#log.info({ mode }, 'broker ready')
+  }
+
+  #root(): Secret {
+    if (this.#rootSecret === undefined) throw new Error('the broker has not started')
+    return this.#rootSecret
+  }
+
+  /** Embedded storage is migrated here; elsewhere `npm run migrate` does it, and is waited for. */
+  async #awaitSchema(): Promise<void> {
+    const { signal } = this.#closing
+    while (!signal.aborted) {
+      try {
+        if (this.#config.mode === 'embedded') await this.database.withDirect(migrateToLatest)
+        const pending = await pendingMigrations(this.database.db)
+        if (pending.length === 0) return
+        this.health.phase = 'unmigrated'
+        this.#log.warn({ pending }, 'database is not migrated: run npm run migrate')
+      } catch (error) {
+        if (this.#config.mode === 'embedded') throw error
+        this.#log.warn(
+          { code: (error as { code?: string }).code },
+          'PostgreSQL does not answer yet',
+        )
+      }
+      await delay(START_RETRY_MS, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  async #listen(): Promise<void> {
+    const onGap = () => {
+      this.#cache.onGap()
+      this.#waiters.wakeAll()
+      this.integrations.reload()
+    }
+    const onToken = (payload: string) => {
+      const change = parseAccountNotification(payload)
+      if (change === undefined) return onGap()
+      this.#cache.onChange(change, change.generation)
+      this.#waiters.wake(change)
+    }
+    const channels = new Map([
+      ['amo_tokens', onToken],
+      ['amo_accounts', () => this.#cache.onAccountsChange()],
+      ['amo_integrations', () => void this.integrations.reload()],
+      [this.#heartbeat.channel, this.#heartbeat.onEcho],
+    ])
+    await this.database.listen({ channels, onConnected: onGap })
+  }
+
+  /** `/health/ready` says so from here on; requests are still served. */
+  beginDraining(): void {
+    this.health.phase = 'draining'
+    this.#closing.abort()
+  }
+
+  /** Claims nothing new, waits for answers that are on their way until they are committed, then closes everything. */
+  async close(): Promise<void> {
+    this.beginDraining()
+    await this.#starting?.catch(() => {})
+    this.#refresher.stop()
+    await this.#scheduler.stop()
+    await this.onboarding.stop()
+    await this.#underWay.drain()
+    await this.#heartbeat.stop()
+    this.#redis?.disconnect()
+    await this.database.close()
+  }
+}

@@ -1,0 +1,122 @@
+import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
+import type { ProviderName } from '../provider/profiles.ts'
+
+type GeneratedTime = ColumnType<Date, never, Date>
+type State = 'running' | 'paused' | 'halted'
+export type AccountStatus = 'pending' | 'active' | 'reauth_required' | 'disconnected'
+export type AttemptOutcome =
+  | 'committed'
+  | 'refused'
+  | 'not_sent'
+  | 'ambiguous'
+  | 'lost'
+  | 'superseded'
+
+/** The tables of `sql/`, for Kysely. What each column means stands there. */
+export interface Tables {
+  amo_deployment: {
+    onlyRow: Generated<boolean>
+    deploymentId: string
+    rootSecret: string
+    createdAt: GeneratedTime
+  }
+  amo_integrations: {
+    name: string
+    provider: ProviderName
+    clientId: string
+    clientSecret: string
+    nextClientSecret: string | null
+    redirectUri: string
+    profile: Generated<Record<string, unknown>>
+    sandboxOrigin: string | null
+    acceptsInstalls: Generated<boolean>
+    state: Generated<State>
+    stateReason: string | null
+    lastErrorCode: string | null
+    lastErrorAt: Date | null
+    envDigest: string | null
+    pacePerSecond: Generated<number>
+    paceTokens: Generated<number>
+    paceAt: GeneratedTime
+    createdAt: GeneratedTime
+    updatedAt: GeneratedTime
+  }
+  amo_tokens: {
+    integration: string
+    accountId: number
+    domain: string | null
+    apiDomain: string | null
+    kind: Generated<'oauth' | 'long_lived'>
+    status: AccountStatus
+    approvedAt: Date | null
+    accessToken: string
+    refreshToken: string | null
+    refreshTokenFingerprint: string | null
+    generation: number
+    issuedAt: Date
+    expiresAt: Date
+    refreshAt: Date | null
+    nextAttemptAt: Date | null
+    failedAttempts: Generated<number>
+    accessDeadAt: Date | null
+    refreshTokenExpiresAt: Date | null
+    lastReadAt: Date | null
+    lastRefreshAt: Date | null
+    lastErrorCode: string | null
+    lastErrorAt: Date | null
+    paused: Generated<boolean>
+    shadow: Generated<boolean>
+    createdAt: GeneratedTime
+    updatedAt: GeneratedTime
+  }
+  amo_refresh_attempts: {
+    id: GeneratedAlways<number>
+    integration: string
+    accountId: number
+    generation: number
+    refreshTokenFingerprint: string
+    owner: string
+    leaseUntil: Date
+    sendCount: Generated<number>
+    claimedAt: GeneratedTime
+    sentAt: Date | null
+    finishedAt: Date | null
+    outcome: AttemptOutcome | null
+    outcomeCode: string | null
+    committedFingerprint: string | null
+    parkedPair: string | null
+  }
+  amo_inbox: {
+    id: Generated<string>
+    kind: 'callback' | 'disconnect' | 'secrets'
+    origin: 'consent' | 'install' | 'exchange' | 'manual' | 'hook'
+    integration: string
+    fingerprint: string
+    secret: string | null
+    pair: string | null
+    pairSentAt: Date | null
+    referer: string | null
+    linkId: string | null
+    receivedAt: GeneratedTime
+    owner: string | null
+    leaseUntil: Date | null
+    presentedAt: Date | null
+    nextAttemptAt: ColumnType<Date, never, Date>
+    finishedAt: Date | null
+    outcome: string | null
+    accountId: number | null
+    domain: string | null
+  }
+  amo_connect_links: {
+    id: Generated<string>
+    tokenHash: string
+    integration: string
+    mode: 'popup' | 'post_message'
+    expectedAccount: string | null
+    createdBy: string
+    createdAt: GeneratedTime
+    expiresAt: Date
+    usedAt: Date | null
+    usedByAccountId: number | null
+  }
+}

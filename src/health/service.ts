@@ -1,0 +1,49 @@
+import type { Redis } from 'ioredis'
+import type { Config } from '../config.ts'
+import type { Heartbeat } from '../db/heartbeat.ts'
+import type { Integrations } from '../integrations/service.ts'
+
+export type Phase = 'starting' | 'unmigrated' | 'ready' | 'draining'
+
+export interface HealthDependencies {
+  mode: Config['mode']
+  heartbeat: Heartbeat
+  integrations: Integrations
+  redis: Redis | null
+}
+
+/** Where this process is between start and end, and what it has to do without. */
+export class Health {
+  phase: Phase = 'starting'
+  /** Set when the database belongs to another deployment: nothing is refreshed then. */
+  boundTo: string | null = null
+  readonly #with: HealthDependencies
+
+  constructor(dependencies: HealthDependencies) {
+    this.#with = dependencies
+  }
+
+  readiness() {
+    const { mode } = this.#with
+    const degraded = this.phase === 'ready' ? this.#degraded() : []
+    const ready = degraded.length === 0 ? ('ok' as const) : ('degraded' as const)
+    return { status: this.phase === 'ready' ? ready : this.phase, mode, degraded }
+  }
+
+  #degraded(): string[] {
+    const { mode, heartbeat, integrations, redis } = this.#with
+    const found = []
+    if (!heartbeat.isDatabaseUp()) found.push('postgres: held tokens are served until they expire')
+    else if (!heartbeat.isTrusted()) found.push('listen: every read asks PostgreSQL')
+    if (mode === 'standalone') found.push('redis: not configured, the claim alone decides')
+    if (redis !== null && redis.status !== 'ready') found.push('redis: the claim alone decides')
+    if (this.boundTo !== null) {
+      found.push(`deployment: the database belongs to "${this.boundTo}", nothing is refreshed`)
+    }
+    for (const { name, state, lastErrorCode } of integrations.all()) {
+      if (state !== 'running') found.push(`integration ${name}: ${state}`)
+      else if (lastErrorCode !== null) found.push(`integration ${name}: ${lastErrorCode}`)
+    }
+    return found
+  }
+}

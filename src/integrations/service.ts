@@ -1,0 +1,120 @@
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import type { Database } from '../db/database.ts'
+import { BrokerError } from '../errors.ts'
+import { type OAuthClient, type ProviderName, profileOf } from '../provider/profiles.ts'
+import type { KeyRing } from '../vault/key-ring.ts'
+import type { KeyedHash } from '../vault/keyed-hash.ts'
+import type { Secret } from '../vault/secret.ts'
+import {
+  findIntegrations,
+  type IntegrationRow,
+  secretAt,
+  seedIntegration,
+  setIntegrationError,
+  setPace,
+} from './store.ts'
+
+/** One set of credentials at one platform. */
+export interface Integration extends OAuthClient {
+  name: string
+  provider: ProviderName
+  state: 'running' | 'paused' | 'halted'
+  acceptsInstalls: boolean
+  lastErrorCode: string | null
+}
+
+/** All integrations, held in memory (there are few) and read again whenever one of them changes. */
+export class Integrations {
+  readonly #database: Database
+  readonly #keyRing: KeyRing
+  readonly #log: Logger
+  #byName: ReadonlyMap<string, Integration> = new Map()
+  #reading: Promise<void> = Promise.resolve()
+
+  constructor(database: Database, keyRing: KeyRing, log: Logger) {
+    this.#database = database
+    this.#keyRing = keyRing
+    this.#log = log
+  }
+
+  async seed(config: Config, hash: KeyedHash): Promise<void> {
+    for (const each of config.integrations) {
+      await seedIntegration(this.#database.db, this.#keyRing, hash, each)
+    }
+    await setPace(this.#database.db, config.pacePerSecond)
+    await this.reload()
+  }
+
+  /** Reads one after the other, so that the newest state is the one that stays. */
+  reload(): Promise<void> {
+    this.#reading = this.#reading.then(async () => {
+      try {
+        const rows = await findIntegrations(this.#database.db)
+        this.#byName = new Map(rows.map((row) => [row.name, this.#open(row)]))
+      } catch (error) {
+        this.#log.warn({ err: error }, 'integrations could not be read')
+      }
+    })
+    return this.#reading
+  }
+
+  all(): Integration[] {
+    return [...this.#byName.values()]
+  }
+
+  find(name: string): Integration | undefined {
+    return this.#byName.get(name)
+  }
+
+  /** Throws `integration_not_found`. */
+  get(name: string): Integration {
+    const integration = this.find(name)
+    if (integration === undefined) {
+      throw new BrokerError('integration_not_found', `There is no integration "${name}".`)
+    }
+    return integration
+  }
+
+  /** As `get`, but another replica may have made it a moment ago: looks again before it says no. */
+  async load(name: string): Promise<Integration> {
+    const known = this.find(name)
+    if (known !== undefined) return known
+    await this.reload()
+    return this.get(name)
+  }
+
+  /** Those whose redirect URI has this path; two of them may share it. */
+  byRedirectPath(path: string): Integration[] {
+    return this.all().filter(({ redirectUri }) => new URL(redirectUri).pathname === path)
+  }
+
+  async recordError(name: string, code: string | null): Promise<void> {
+    if (this.find(name)?.lastErrorCode === code) return
+    await setIntegrationError(this.#database.db, name, code)
+    if (code !== null) {
+      this.#log.error({ integration: name, code }, 'integration refused by the provider')
+    }
+  }
+
+  #open(row: IntegrationRow): Integration {
+    const keyRing = this.#keyRing
+    let opened: Secret | undefined
+    return {
+      name: row.name,
+      provider: row.provider,
+      profile: profileOf(row.provider, row.profile),
+      clientId: row.clientId,
+      // Opened when it is used: one integration under a key that is gone must not take the others along.
+      get clientSecret() {
+        opened ??= keyRing.open(row.clientSecret, secretAt(row.name, 'clientSecret'))
+        return opened
+      },
+      redirectUri: row.redirectUri,
+      sandboxOrigin: row.sandboxOrigin,
+      state: row.state,
+      acceptsInstalls: row.acceptsInstalls,
+      lastErrorCode: row.lastErrorCode,
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import type { Kysely, Selectable } from 'kysely'
+import type { IntegrationConfig } from '../config.ts'
+import type { Tables } from '../db/tables.ts'
+import type { KeyRing } from '../vault/key-ring.ts'
+import type { KeyedHash } from '../vault/keyed-hash.ts'
+
+export type IntegrationRow = Selectable<Tables['amo_integrations']>
+
+export function secretAt(name: string, column: 'clientSecret' | 'nextClientSecret') {
+  return { table: 'amo_integrations', row: name, column, generation: 0 }
+}
+
+export function findIntegrations(db: Kysely<Tables>): Promise<IntegrationRow[]> {
+  return db.selectFrom('amo_integrations').selectAll().orderBy('name').execute()
+}
+
+/**
+ * Makes the integration that env describes, or applies env to it if env itself has changed since. Throws when env
+ * would move an integration between the sandbox and the real provider.
+ */
+export async function seedIntegration(
+  db: Kysely<Tables>,
+  keyRing: KeyRing,
+  hash: KeyedHash,
+  seed: IntegrationConfig,
+): Promise<void> {
+  const envDigest = hash.of(
+    JSON.stringify([seed.clientId, seed.clientSecret.reveal(), seed.redirectUri]),
+  )
+  const fields = {
+    clientId: seed.clientId,
+    clientSecret: keyRing.seal(seed.clientSecret, secretAt(seed.name, 'clientSecret')),
+    redirectUri: seed.redirectUri,
+    envDigest,
+  }
+  await db
+    .insertInto('amo_integrations')
+    .values({
+      name: seed.name,
+      provider: seed.provider,
+      sandboxOrigin: seed.sandboxOrigin,
+      ...fields,
+    })
+    .onConflict((conflict) => conflict.column('name').doNothing())
+    .execute()
+  const { sandboxOrigin } = await db
+    .selectFrom('amo_integrations')
+    .select('sandboxOrigin')
+    .where('name', '=', seed.name)
+    .executeTakeFirstOrThrow()
+  if (sandboxOrigin !== seed.sandboxOrigin) {
+    throw new Error(
+      `integration "${seed.name}" was created for ${sandboxOrigin ?? 'the real provider'} and stays there: ` +
+        'correct its …_SANDBOX_ORIGIN, or use another database',
+    )
+  }
+  await db
+    .updateTable('amo_integrations')
+    .set({ ...fields, lastErrorCode: null, lastErrorAt: null, updatedAt: new Date() })
+    .where('name', '=', seed.name)
+    .where((where) => where('envDigest', 'is distinct from', envDigest))
+    .execute()
+}
+
+export async function setPace(db: Kysely<Tables>, pacePerSecond: number): Promise<void> {
+  await db
+    .updateTable('amo_integrations')
+    .set({ pacePerSecond })
+    .where('pacePerSecond', '!=', pacePerSecond)
+    .execute()
+}
+
+/** Records why the provider refuses this integration as a whole; null: it accepts it. */
+export async function setIntegrationError(
+  db: Kysely<Tables>,
+  name: string,
+  code: string | null,
+): Promise<void> {
+  await db
+    .updateTable('amo_integrations')
+    .set({ lastErrorCode: code, lastErrorAt: code === null ? null : new Date() })
+    .where('name', '=', name)
+    .where('lastErrorCode', 'is distinct from', code)
+    .execute()
+}

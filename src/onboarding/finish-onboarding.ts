@@ -1,0 +1,166 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { sql } from 'kysely'
+import type { Logger } from 'pino'
+import type { Database } from '../db/database.ts'
+import type { Heartbeat } from '../db/heartbeat.ts'
+import type { Integration, Integrations } from '../integrations/service.ts'
+import { probeRefreshToken } from '../provider/probe.ts'
+import { allowedHost } from '../provider/profiles.ts'
+import { REFUSALS } from '../provider/refusals.ts'
+import { requestTokens, type TokenPair } from '../provider/token-endpoint.ts'
+import { pairFromJson, pairToJson } from '../refresh/answer.ts'
+import type { Committer } from '../refresh/commit.ts'
+import type { KeyRing } from '../vault/key-ring.ts'
+import type { KeyedHash } from '../vault/keyed-hash.ts'
+import {
+  claimCallback,
+  finishCallback,
+  giveBackCallback,
+  type InboxRow,
+  inboxAt,
+  keepPair,
+  lockCallback,
+  type Worker,
+} from './inbox.ts'
+import { type ConnectLinks, isExpectedAccount, useLink } from './links.ts'
+import { storeOnboarded } from './store.ts'
+
+const EXCHANGE_LIMIT_MS = 30_000
+const STORE_RETRY_MS = 500
+
+export interface OnboardingDependencies {
+  database: Database
+  heartbeat: Heartbeat
+  integrations: Integrations
+  committer: Committer
+  keyRing: KeyRing
+  links: ConnectLinks
+  states: KeyedHash
+  worker: Worker
+  log: Logger
+}
+
+interface KeptPair {
+  pair: TokenPair
+  sentAt: Date
+}
+
+/**
+ * Takes an onboarding from the inbox to its end: the code for a pair, the pair to its account. Every step is written down
+ * before the next, so that whoever comes after a crash goes on where it stopped. Does nothing when somebody else works
+ * on it, or it is done.
+ */
+export async function finishOnboarding(
+  onboarding: OnboardingDependencies,
+  id: string,
+): Promise<void> {
+  const { database, integrations, worker } = onboarding
+  const row = await claimCallback(database.db, id, worker)
+  if (row === undefined) return
+  const integration = integrations.get(row.integration)
+  const kept =
+    row.pair === null ? await exchangeCode(onboarding, row, integration) : openKept(onboarding, row)
+  if (kept !== undefined) await confirmAccount(onboarding, row, integration, kept)
+}
+
+/** Presents the code, once, and keeps the pair that it brings. */
+async function exchangeCode(
+  onboarding: OnboardingDependencies,
+  row: InboxRow,
+  integration: Integration,
+): Promise<KeptPair | undefined> {
+  const { database, keyRing, heartbeat, worker, log } = onboarding
+  const code = keyRing.open(row.secret ?? '', inboxAt(row.fingerprint, 'secret'))
+  const grant = { grantType: 'authorization_code', code } as const
+  const answer = await requestTokens(integration, row.referer ?? '', grant, {
+    limitMs: EXCHANGE_LIMIT_MS,
+  })
+  if (answer.kind === 'pair') {
+    const sentAt = new Date(heartbeat.nowMs() - (performance.now() - answer.sentAtMs))
+    const sealed = keyRing.seal(pairToJson(answer.pair), inboxAt(row.fingerprint, 'pair'))
+    await untilStored(() => keepPair(database.claims, row.id, sealed, sentAt), log)
+    return { pair: answer.pair, sentAt }
+  }
+  log.warn({ inbox: row.id, integration: integration.name, ...answer }, 'code exchange refused')
+  const isUnspent = answer.kind === 'not_written' || REFUSALS[answer.code].kind === 'not_spent'
+  if (isUnspent) await giveBackCallback(database.db, row.id, worker)
+  else {
+    // Without a refresh token there is nothing to look the host up with: it is the client that was refused.
+    const isClient = answer.code === 'unauthorized_without_hint'
+    const outcome = isClient ? 'client_rejected' : answer.code
+    await finishCallback(database.db, row.id, worker, outcome)
+    if (REFUSALS[outcome].kind === 'configuration') {
+      await onboarding.integrations.recordError(integration.name, outcome)
+    }
+  }
+  return undefined
+}
+
+function openKept(onboarding: OnboardingDependencies, row: InboxRow): KeptPair {
+  const text = onboarding.keyRing.open(row.pair ?? '', inboxAt(row.fingerprint, 'pair'))
+  return { pair: pairFromJson(text.reveal()), sentAt: row.pairSentAt ?? row.receivedAt }
+}
+
+/** Lets the provider say whose the pair is, and stores it with that account. */
+async function confirmAccount(
+  onboarding: OnboardingDependencies,
+  row: InboxRow,
+  integration: Integration,
+  { pair, sentAt }: KeptPair,
+): Promise<void> {
+  const { database, committer, links, worker, log } = onboarding
+  const { claims } = pair
+  if (claims === undefined || claims.audience !== integration.clientId) {
+    return finishCallback(database.db, row.id, worker, 'foreign_token')
+  }
+  const apiDomain = allowedHost(integration.profile, claims.apiDomain ?? '')
+  const at = { host: apiDomain ?? row.referer ?? '', isApi: apiDomain !== undefined }
+  const verdict = await probeRefreshToken(integration, at, pair.refreshToken)
+  if (verdict.verdict === 'unclear') return giveBackCallback(database.db, row.id, worker)
+  if (verdict.verdict === 'dead' || verdict.accountId !== claims.accountId) {
+    return finishCallback(database.db, row.id, worker, 'domain_unconfirmed')
+  }
+  const account = { accountId: claims.accountId, domain: verdict.domain ?? row.referer ?? '' }
+  const link = row.linkId === null ? undefined : await links.findById(row.linkId)
+  if (!isExpectedAccount(link?.expectedAccount ?? null, account)) {
+    return finishCallback(database.db, row.id, worker, 'other_account')
+  }
+  const onboarded = {
+    ...account,
+    integration: integration.name,
+    apiDomain: apiDomain ?? null,
+    pair,
+    issuedAt: new Date(claims.issuedAtSeconds * 1000),
+    sentAtMs: sentAt.getTime(),
+  }
+  // Should this fail, the pair is kept in the inbox and the worker comes back to it.
+  const isConnected = await database.claims.transaction().execute(async (trx) => {
+    await sql`select set_config('synchronous_commit', 'on', true)`.execute(trx)
+    if (!(await lockCallback(trx, row.id, worker))) return false
+    if (row.linkId !== null && !(await useLink(trx, row.linkId, account.accountId))) {
+      await finishCallback(trx, row.id, worker, 'link_used')
+      return false
+    }
+    const isStored = await storeOnboarded(committer, trx, onboarded)
+    await finishCallback(trx, row.id, worker, isStored ? 'connected' : 'superseded', account)
+    return isStored
+  })
+  if (!isConnected) return
+  await onboarding.integrations.recordError(integration.name, null)
+  log.info(
+    { integration: integration.name, account: account.accountId, domain: account.domain },
+    'account connected',
+  )
+}
+
+/** A pair that is nowhere else is stored however long it takes. */
+async function untilStored(store: () => Promise<void>, log: Logger): Promise<void> {
+  for (;;) {
+    try {
+      return await store()
+    } catch (err) {
+      log.error({ err }, 'onboarded token pair not stored yet')
+      await delay(STORE_RETRY_MS)
+    }
+  }
+}

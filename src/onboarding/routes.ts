@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto'
+import cookie from '@fastify/cookie'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { requireOperator } from '../clients/caller.ts'
+import type { Integration, Integrations } from '../integrations/service.ts'
+import { callerOf } from '../plugins/auth.ts'
+import { asBrokerError, problems } from '../plugins/problems.ts'
+import { authorizeUrl } from '../provider/profiles.ts'
+import type { ConnectLinks } from './links.ts'
+import { sendProblemPage, sendProgressPage } from './pages.ts'
+import type { Onboarding } from './service.ts'
+
+/** The person at the callback sees a page by then, finished or not. */
+const CALLBACK_WAIT_MS = 8_000
+const PAGE_WAIT_MS = 1_000
+const BROWSER_ID_BYTES = 18
+const BROWSER_ID = /^[\w-]{24}$/
+
+const PageSchema = { content: { 'text/html': { schema: Type.String() } } }
+const SeeOther = { description: 'to the page with a clean URL', type: 'null' } as const
+
+const Link = Type.Object({
+  url: Type.String({ description: 'for the browser of an administrator of the account' }),
+  expires_at: Type.String({ format: 'date-time' }),
+})
+
+/** Internal: an operator orders a connect link. */
+export const connectLinkRoutes: FastifyPluginAsyncTypebox<{ links: ConnectLinks }> = async (
+  app,
+  { links },
+) => {
+  app.post('/connect-links', {
+    schema: {
+      operationId: 'createConnectLink',
+      tags: ['onboarding'],
+      summary: 'A link that leads to the provider’s consent page',
+      body: Type.Object(
+        {
+          integration: Type.String({ minLength: 1, maxLength: 63 }),
+          mode: Type.Optional(Type.Enum(['popup', 'post_message'], { default: 'popup' })),
+          account: Type.Optional(
+            Type.String({
+              pattern: '^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$',
+              description: 'id, domain or subdomain of the only account that the link is for',
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+      response: {
+        201: Link,
+        ...problems(
+          'bad_request',
+          'unauthorized',
+          'forbidden',
+          'integration_not_found',
+          'storage_unavailable',
+          'internal_error',
+        ),
+      },
+    },
+    handler: async (request, reply) => {
+      const caller = callerOf(request)
+      requireOperator(caller, 'make connect links')
+      const { integration, mode = 'popup', account } = request.body
+      const { url, expiresAt } = await links.create({
+        integration,
+        mode,
+        expectedAccount: account?.toLowerCase(),
+        createdBy: caller.name,
+      })
+      return reply.code(201).send({ url, expires_at: expiresAt.toISOString() })
+    },
+  })
+}
+
+export interface PublicRoutesOptions {
+  integrations: Integrations
+  links: ConnectLinks
+  onboarding: Onboarding
+}
+
+/** Public: what a person's browser comes by on its way through consent. */
+export const onboardingRoutes: FastifyPluginAsyncTypebox<PublicRoutesOptions> = async (
+  app,
+  { integrations, links, onboarding },
+) => {
+  await app.register(cookie)
+  // A person looks here, so a failure is a page as well; the callback's own URL never stays in the browser.
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const { code, statusCode } = asBrokerError(error)
+    if (code === 'bad_request') return sendProblemPage(reply, 'malformed', statusCode)
+    request.log.error({ err: error }, 'onboarding page failed')
+    const problem = code === 'storage_unavailable' ? code : 'broken'
+    if (request.routeOptions.url === '/*') {
+      return reply.redirect(`/onboarding/problems/${problem}`, 303)
+    }
+    return sendProblemPage(reply, problem, statusCode)
+  })
+
+  app.get('/connect/:link', {
+    schema: {
+      operationId: 'openConnectLink',
+      tags: ['onboarding'],
+      summary: 'To the provider’s consent page',
+      params: Type.Object({ link: Type.String({ maxLength: 100 }) }),
+      response: {
+        302: { description: 'to the provider', type: 'null' },
+        404: PageSchema,
+        410: PageSchema,
+      },
+    },
+    handler: async (request, reply) => {
+      const link = await links.find(request.params.link)
+      if (link === undefined) return sendProblemPage(reply, 'link_unknown', 404)
+      if (link.isUsed) return sendProblemPage(reply, 'link_used', 410)
+      if (link.isExpired) return sendProblemPage(reply, 'link_expired', 410)
+      const integration = integrations.get(link.integration)
+      const browserId =
+        browserOf(request, integration) ?? randomBytes(BROWSER_ID_BYTES).toString('base64url')
+      setBrowserCookie(reply, integration, browserId)
+      const state = onboarding.mintState(link, browserId)
+      return reply
+        .headers({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
+        .redirect(authorizeUrl(integration, state, link.mode), 302)
+    },
+  })
+
+  app.get('/onboarding/:id', {
+    schema: {
+      operationId: 'showOnboarding',
+      tags: ['onboarding'],
+      summary: 'How it ended: a page',
+      params: Type.Object({ id: Type.String({ format: 'uuid' }) }),
+      response: { 200: PageSchema, 404: PageSchema },
+    },
+    handler: async (request, reply) => {
+      const progress = await onboarding.progress(request.params.id, PAGE_WAIT_MS)
+      if (progress === undefined) return sendProblemPage(reply, 'link_unknown', 404)
+      return sendProgressPage(reply, progress)
+    },
+  })
+
+  app.get('/onboarding/problems/:code', {
+    schema: {
+      operationId: 'showOnboardingProblem',
+      tags: ['onboarding'],
+      summary: 'What was wrong with a callback: a page',
+      params: Type.Object({ code: Type.String({ pattern: '^[a-z_]{1,40}$' }) }),
+      response: { 400: PageSchema },
+    },
+    handler: async (request, reply) => sendProblemPage(reply, request.params.code),
+  })
+
+  app.get('/*', {
+    schema: {
+      operationId: 'oauthCallback',
+      tags: ['onboarding'],
+      summary: 'The redirect URI of each integration',
+      description: 'At the path of the integration’s redirect URI; 404 elsewhere.',
+      querystring: Type.Object({
+        code: Type.Optional(Type.String({ maxLength: 8192 })),
+        state: Type.Optional(Type.String({ maxLength: 1024 })),
+        referer: Type.Optional(Type.String({ maxLength: 300 })),
+        platform: Type.Optional(Type.String({ maxLength: 10 })),
+        client_id: Type.Optional(Type.String({ maxLength: 100 })),
+        error: Type.Optional(Type.String({ maxLength: 200 })),
+        error_description: Type.Optional(Type.String({ maxLength: 1000 })),
+      }),
+      response: { 303: SeeOther, ...problems('bad_request', 'not_found') },
+    },
+    handler: async (request, reply) => {
+      const [pathname = ''] = request.url.split('?')
+      const fitting = integrations.byRedirectPath(pathname)
+      const [first] = fitting
+      if (first === undefined) return reply.callNotFound()
+      const browserId = browserOf(request, first)
+      const received = await onboarding.receive(fitting, request.query, browserId)
+      reply.headers({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
+      if ('problem' in received) {
+        request.log.warn({ problem: received.problem }, 'callback refused')
+        return reply.redirect(`/onboarding/problems/${received.problem}`, 303)
+      }
+      await onboarding.progress(received.id, CALLBACK_WAIT_MS)
+      return reply.redirect(`/onboarding/${received.id}`, 303)
+    },
+  })
+}
+
+/** `__Host-` ties a cookie to this host and https; on plain http, which is loopback alone, browsers refuse it. */
+function cookieName({ redirectUri }: Integration): string {
+  return redirectUri.startsWith('https:') ? '__Host-amo-connect' : 'amo-connect'
+}
+
+function browserOf(request: FastifyRequest, integration: Integration): string | undefined {
+  const id = request.cookies[cookieName(integration)]
+  return id !== undefined && BROWSER_ID.test(id) ? id : undefined
+}
+
+function setBrowserCookie(reply: FastifyReply, integration: Integration, browserId: string): void {
+  reply.setCookie(cookieName(integration), browserId, {
+    path: '/',
+    httpOnly: true,
+    sameSite: 'lax',
+    secure: integration.redirectUri.startsWith('https:'),
+  })
+}

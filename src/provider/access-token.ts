@@ -1,0 +1,33 @@
+/** Claims of an access token that the broker uses (provider page, part 7). */
+export interface AccessTokenClaims {
+  accountId: number
+  /** The client_id that the token was issued to. */
+  audience: string
+  issuedAtSeconds: number
+  expiresAtSeconds: number
+  apiDomain: string | undefined
+}
+
+/**
+ * Decodes, does not verify: no public key is published. So only for tokens that came from the token
+ * endpoint over TLS. Undefined when it is no JWT with these claims.
+ */
+export function decodeAccessToken(token: string): AccessTokenClaims | undefined {
+  const [, payload = ''] = token.split('.')
+  try {
+    const claims: Record<string, unknown> = JSON.parse(Buffer.from(payload, 'base64url').toString())
+    const { account_id, aud, iat, exp, api_domain } = claims
+    const audience = Array.isArray(aud) ? aud[0] : aud
+    if (!Number.isSafeInteger(account_id) || typeof audience !== 'string') return undefined
+    if (typeof iat !== 'number' || typeof exp !== 'number') return undefined
+    return {
+      accountId: Number(account_id),
+      audience,
+      issuedAtSeconds: iat,
+      expiresAtSeconds: exp,
+      apiDomain: typeof api_domain === 'string' ? api_domain : undefined,
+    }
+  } catch {
+    return undefined
+  }
+}

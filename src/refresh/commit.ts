@@ -1,0 +1,179 @@
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import { type AccountKey, keyText } from '../accounts/account-key.ts'
+import { tokenAt } from '../accounts/sealed-tokens.ts'
+import type { Tables } from '../db/tables.ts'
+import type { KeyRing } from '../vault/key-ring.ts'
+import type { KeyedHash } from '../vault/keyed-hash.ts'
+import { type Answer, pairToJson } from './answer.ts'
+import { planRefresh } from './plan.ts'
+
+export interface Committer {
+  claims: Kysely<Tables>
+  keyRing: KeyRing
+  fingerprints: KeyedHash
+}
+
+/** `already`: it was our own commit whose acknowledgement got lost. `parked`: another pair is newer. */
+export type CommitResult =
+  | { result: 'committed'; generation: number }
+  | { result: 'already' | 'parked' }
+
+/**
+ * Puts a pair that arrived into the account's row, in one transaction. The fence alone decides, generation and
+ * fingerprint of the pair that was presented: never who owns the claim, nor whether the attempt is finished (R4),
+ * and a condemned account is revived (R6). A pair that does not fit is parked, sealed, in the ledger: none is
+ * thrown away. Throws when the database does not take it; calling it again is always right.
+ */
+export function commitAnswer(committer: Committer, answer: Answer): Promise<CommitResult> {
+  return committer.claims.transaction().execute(async (trx) => {
+    await sql`select set_config('synchronous_commit', 'on', true)`.execute(trx)
+    const fingerprint = committer.fingerprints.of(answer.pair.refreshToken)
+    const generation = await updateRow(committer, trx, answer, fingerprint)
+    if (generation !== undefined) {
+      await finishAttempt(trx, answer, fingerprint)
+      return { result: 'committed', generation }
+    }
+    const row = await trx
+      .selectFrom('amo_tokens')
+      .select('refreshTokenFingerprint')
+      .where('integration', '=', answer.integration)
+      .where('accountId', '=', answer.accountId)
+      .executeTakeFirst()
+    if (row?.refreshTokenFingerprint === fingerprint) {
+      await finishAttempt(trx, answer, fingerprint)
+      return { result: 'already' }
+    }
+    if (await wasCommitted(trx, answer, fingerprint)) return { result: 'already' }
+    await park(committer, trx, answer)
+    return { result: 'parked' }
+  })
+}
+
+async function updateRow(
+  { keyRing }: Committer,
+  trx: Transaction<Tables>,
+  answer: Answer,
+  fingerprint: string,
+): Promise<number | undefined> {
+  const { integration, accountId, pair } = answer
+  const generation = await nextGeneration(trx)
+  const plan = planRefresh(answer.sentAtMs, pair.lifetimeSeconds)
+  const at = { integration, accountId, generation }
+  const { rows } = await sql`
+    update amo_tokens
+    set generation = ${generation},
+      "accessToken" = ${keyRing.seal(pair.accessToken, tokenAt(at, 'accessToken'))},
+      "refreshToken" = ${keyRing.seal(pair.refreshToken, tokenAt(at, 'refreshToken'))},
+      "refreshTokenFingerprint" = ${fingerprint},
+      "apiDomain" = coalesce(${pair.claims?.apiDomain ?? null}, "apiDomain"),
+      "issuedAt" = ${issuedAt(answer)}, "expiresAt" = ${plan.expiresAt}, "refreshAt" = ${plan.refreshAt},
+      "nextAttemptAt" = ${plan.refreshAt}, "refreshTokenExpiresAt" = ${plan.refreshTokenExpiresAt},
+      "failedAttempts" = 0, "accessDeadAt" = null, "lastErrorCode" = null, "lastErrorAt" = null,
+      "lastRefreshAt" = clock_timestamp(), "updatedAt" = clock_timestamp(),
+      status = case when status <> 'reauth_required' then status
+        when "approvedAt" is null then 'pending' else 'active' end
+    where integration = ${integration} and "accountId" = ${accountId}
+      and generation = ${answer.generation} and "refreshTokenFingerprint" = ${answer.fingerprint}
+    returning generation
+  `.execute(trx)
+  return rows.length === 1 ? generation : undefined
+}
+
+/** One sequence for all accounts: a generation is never used twice, and a later one is newer. */
+export async function nextGeneration(trx: Transaction<Tables>): Promise<number> {
+  const { rows } = await sql<{ generation: number }>`
+    select nextval('amo_generation') as generation
+  `.execute(trx)
+  return Number(rows[0]?.generation)
+}
+
+function issuedAt(answer: Answer): Date {
+  const seconds = answer.pair.claims?.issuedAtSeconds
+  return new Date(seconds === undefined ? answer.sentAtMs : seconds * 1000)
+}
+
+/**
+ * The attempt that an answer belongs to. Not by its id alone: a database that lost its newest rows hands ids out again.
+ */
+function attemptOf(answer: Answer): RawBuilder<boolean> {
+  return sql`id = ${answer.attemptId} and integration = ${answer.integration}
+    and "accountId" = ${answer.accountId} and generation = ${answer.generation}
+    and "refreshTokenFingerprint" = ${answer.fingerprint}`
+}
+
+/** Also an attempt that somebody else has finished meanwhile: what came of it is known now. */
+async function finishAttempt(
+  trx: Transaction<Tables>,
+  answer: Answer,
+  fingerprint: string,
+): Promise<void> {
+  await sql`
+    update amo_refresh_attempts
+    set outcome = 'committed', "outcomeCode" = null, "committedFingerprint" = ${fingerprint},
+      "finishedAt" = coalesce("finishedAt", clock_timestamp())
+    where ${attemptOf(answer)}
+  `.execute(trx)
+}
+
+/** This very pair was committed before, and replaced by a newer one since. */
+async function wasCommitted(
+  trx: Transaction<Tables>,
+  answer: Answer,
+  fingerprint: string,
+): Promise<boolean> {
+  const { rows } = await sql`
+    select from amo_refresh_attempts
+    where ${attemptOf(answer)} and "committedFingerprint" = ${fingerprint}
+  `.execute(trx)
+  return rows.length > 0
+}
+
+/** The sealed place of a parked pair. */
+export function parkedAt(answer: Pick<Answer, 'integration' | 'accountId' | 'generation'>) {
+  return {
+    table: 'amo_refresh_attempts',
+    row: keyText(answer),
+    column: 'parkedPair',
+    generation: answer.generation,
+  }
+}
+
+async function park(
+  { keyRing }: Committer,
+  trx: Transaction<Tables>,
+  answer: Answer,
+): Promise<void> {
+  const sealed = keyRing.seal(pairToJson(answer.pair), parkedAt(answer))
+  const { rows } = await sql`
+    update amo_refresh_attempts
+    set "parkedPair" = ${sealed}, outcome = 'superseded',
+      "finishedAt" = coalesce("finishedAt", clock_timestamp())
+    where ${attemptOf(answer)} and "parkedPair" is null and "committedFingerprint" is null
+    returning id
+  `.execute(trx)
+  if (rows.length === 0) await parkPair(trx, answer, answer.fingerprint, sealed)
+}
+
+/** A pair that no attempt of the ledger belongs to, sealed at `parkedAt`. */
+export async function parkPair(
+  trx: Transaction<Tables>,
+  at: AccountKey & { generation: number },
+  fingerprint: string,
+  sealed: string,
+): Promise<void> {
+  const now = sql<Date>`clock_timestamp()`
+  await trx
+    .insertInto('amo_refresh_attempts')
+    .values({
+      integration: at.integration,
+      accountId: at.accountId,
+      generation: at.generation,
+      refreshTokenFingerprint: fingerprint,
+      owner: 'parked',
+      leaseUntil: now,
+      finishedAt: now,
+      outcome: 'superseded',
+      parkedPair: sealed,
+    })
+    .execute()
+}

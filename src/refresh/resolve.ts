@@ -1,0 +1,116 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { tokenAt } from '../accounts/sealed-tokens.ts'
+import { probeRefreshToken, type TokenVerdict } from '../provider/probe.ts'
+import type { RefusalCode } from '../provider/refusals.ts'
+import { type Claim, COMMIT_BUDGET_MS, nameOf } from './claim.ts'
+import type { Engine } from './engine.ts'
+import type { FailureCode } from './failures.ts'
+import { condemn, handOver, holdBack, moveAccount, wasSentBefore } from './finish.ts'
+import { tryToStore } from './store-answer.ts'
+
+/**
+ * Step 7: whether a token that was sent by an owner that is gone, or without a clear answer, is still unspent. Asked after
+ * the settle time, under the claim. Alive: it is sent again. Dead: a late answer gets its time, then the pair is lost.
+ */
+export async function isUnspent(engine: Engine, claim: Claim): Promise<boolean> {
+  const { claimant, log } = engine
+  if (await storeKept(engine, claim)) return false
+  const verdict = await probeClaim(engine, claim)
+  log.warn({ ...nameOf(claim), ...verdict }, 'unclear refresh probed')
+  if (verdict.verdict === 'alive') {
+    await moveIfElsewhere(engine, claim, verdict)
+    return true
+  }
+  if (verdict.verdict === 'unclear') {
+    await handOver(claimant, claim, 'no_answer')
+    return false
+  }
+  await delay(COMMIT_BUDGET_MS)
+  if (!(await storeKept(engine, claim))) await pronounce(engine, claim, 'pair_lost', 'lost')
+  return false
+}
+
+/** Whether an answer to this very attempt lies here. A store that fails is not an absent answer: then this throws. */
+async function storeKept(engine: Engine, claim: Claim): Promise<boolean> {
+  const kept = await engine.spool.find(claim)
+  if (kept === undefined) return false
+  await tryToStore(engine, kept)
+  return true
+}
+
+/** Moved: asks where the account is now (provider page, part 5). True: it has a new host, try once more there. */
+export async function followMove(
+  engine: Engine,
+  claim: Claim,
+  code: RefusalCode,
+): Promise<boolean> {
+  const { claimant, integrations } = engine
+  const verdict = await probeClaim(engine, claim)
+  const isRefused = code === 'unauthorized_without_hint'
+  if (await moveIfElsewhere(engine, claim, verdict)) return true
+  if (isRefused && verdict.verdict === 'dead') {
+    await pronounce(engine, claim, 'token_revoked', 'refused')
+    return false
+  }
+  // Token and host are right: then it is the client that was refused.
+  const isClient = isRefused && verdict.verdict === 'alive'
+  if (isClient) await integrations.recordError(claim.integration, 'client_rejected')
+  await holdBack(claimant, claim, isClient ? 'client_rejected' : code, 'refused')
+  return false
+}
+
+/** Stores the host that a probe found the account at. False: it says nothing of another one. */
+async function moveIfElsewhere(
+  engine: Engine,
+  claim: Claim,
+  verdict: TokenVerdict,
+): Promise<boolean> {
+  if (verdict.verdict !== 'alive') return false
+  if (verdict.domain === undefined || verdict.domain === claim.domain) return false
+  await moveAccount(engine.claimant, claim, verdict.domain)
+  return true
+}
+
+/** Permanent: believed only when the provider, asked again, does not say that the token lives. */
+export async function condemnUnlessAlive(
+  engine: Engine,
+  claim: Claim,
+  code: RefusalCode,
+): Promise<void> {
+  const { claimant, log } = engine
+  const verdict = await probeClaim(engine, claim)
+  if (verdict.verdict === 'alive') {
+    log.error({ ...nameOf(claim), code }, 'refresh token refused but alive')
+    return holdBack(claimant, claim, code, 'refused')
+  }
+  const isElsewhere = code === 'token_revoked' && !(await wasSentBefore(claimant, claim))
+  return pronounce(engine, claim, isElsewhere ? 'spent_elsewhere' : code, 'refused')
+}
+
+async function pronounce(
+  engine: Engine,
+  claim: Claim,
+  code: FailureCode,
+  outcome: 'refused' | 'lost',
+): Promise<void> {
+  const isDone = await condemn(engine.claimant, claim, code, outcome)
+  if (isDone) engine.log.error({ ...nameOf(claim), code }, 'account must be authorized again')
+}
+
+/**
+ * Asks the provider about the claim's own token, which spends nothing. Only ever under the claim, so that its verdict is
+ * about the generation that the claim names. Without a host to ask: unclear.
+ */
+async function probeClaim(engine: Engine, claim: Claim): Promise<TokenVerdict> {
+  const client = engine.integrations.get(claim.integration)
+  const host = claim.apiDomain ?? claim.domain
+  if (host === null) return { verdict: 'unclear', failure: 'NO_HOST' }
+  const { keyRing } = engine.committer
+  const refreshToken = keyRing.open(claim.refreshToken, tokenAt(claim, 'refreshToken'))
+  const at = { host, isApi: claim.apiDomain !== null }
+  const verdict = await probeRefreshToken(client, at, refreshToken)
+  if (verdict.verdict === 'alive' && verdict.accountId !== claim.accountId) {
+    return { verdict: 'unclear', failure: 'ANOTHER_ACCOUNT' }
+  }
+  return verdict
+}

@@ -1,0 +1,140 @@
+import type { Credential } from './credentials.ts'
+
+export type Endpoint = 'token' | 'probe' | 'api'
+
+/**
+ * What a presentation means for "a refresh token works once": `again` came although an earlier
+ * send may have spent it and no probe has said alive since.
+ */
+export type Presentation = 'first' | 'after_refusal' | 'after_probe' | 'again'
+
+export interface BookEntry {
+  seq: number
+  /** When the outcome was known. */
+  at: number
+  arrivedAt: number
+  kind: 'code' | 'refresh_token' | 'access_token' | 'none'
+  endpoint: Endpoint
+  tokenId: string | undefined
+  accountId: number | undefined
+  clientId: string | undefined
+  /** Only at the token endpoint, and only for tokens that are none of garbage. */
+  presentation: Presentation | undefined
+  /** `pending` until it is known. */
+  outcome: string
+  fault: string | undefined
+  /** This very request spent the token. */
+  spent: boolean
+  /** The whole answer was handed to the network, as it was meant. */
+  answered: boolean
+  newTokenId: string | undefined
+}
+
+export interface Counters {
+  refreshes: number
+  codeExchanges: number
+  reusedRefreshTokens: number
+  reusedCodes: number
+  /** Refresh tokens presented `again`: in the order of arrival, not of processing. */
+  presentedAgain: number
+  tokenCalls: number
+  probes: number
+  apiCalls: number
+  /** Answered 401: the caller held a dead token. */
+  apiCallsRefused: number
+  limited: number
+  faultsFired: number
+}
+
+export type Books = ReturnType<typeof createBooks>
+
+/** A bounded record of every token presented, in the order of arrival, and counters. */
+export function createBooks(size: number, clock: () => number) {
+  const ring: BookEntry[] = []
+  const totals = createCounters()
+  const perAccount = new Map<string, Counters>()
+  let lastSeq = 0
+
+  function open(entry: Pick<BookEntry, 'kind' | 'endpoint' | 'arrivedAt'>): BookEntry {
+    lastSeq += 1
+    const made: BookEntry = {
+      seq: lastSeq,
+      at: clock(),
+      tokenId: undefined,
+      accountId: undefined,
+      clientId: undefined,
+      presentation: undefined,
+      outcome: 'pending',
+      fault: undefined,
+      spent: false,
+      answered: false,
+      newTokenId: undefined,
+      ...entry,
+    }
+    ring[lastSeq % size] = made
+    return made
+  }
+
+  /** The entries after `since` that are still held, oldest first. */
+  function list(since = 0, limit = Number.POSITIVE_INFINITY, accountId?: number): BookEntry[] {
+    const found: BookEntry[] = []
+    const oldest = Math.max(since + 1, lastSeq - size + 1, 1)
+    for (let seq = oldest; seq <= lastSeq && found.length < limit; seq += 1) {
+      const entry = ring[seq % size]
+      if (entry === undefined) continue
+      if (accountId === undefined || entry.accountId === accountId) found.push(entry)
+    }
+    return found
+  }
+
+  /** Adds one to a counter, and to the account's own. */
+  function count(name: keyof Counters, account?: string): void {
+    totals[name] += 1
+    if (account !== undefined) countersOf(account)[name] += 1
+  }
+
+  function countersOf(account: string): Counters {
+    const counters = perAccount.get(account) ?? createCounters()
+    perAccount.set(account, counters)
+    return counters
+  }
+
+  function clear(): void {
+    ring.length = 0
+    perAccount.clear()
+    Object.assign(totals, createCounters())
+  }
+
+  return { open, list, count, countersOf, clear, totals, lastSeq: () => lastSeq }
+}
+
+/** Notes that a code or refresh token came to the token endpoint; call it at arrival. */
+export function notePresented(credential: Credential): Presentation {
+  const presentation = judge(credential)
+  credential.sends += 1
+  credential.doubtfulSends += 1
+  credential.saidAlive = false
+  return presentation
+}
+
+function judge(credential: Credential): Presentation {
+  if (credential.sends === 0) return 'first'
+  if (credential.doubtfulSends === 0) return 'after_refusal'
+  return credential.saidAlive ? 'after_probe' : 'again'
+}
+
+function createCounters(): Counters {
+  return {
+    refreshes: 0,
+    codeExchanges: 0,
+    reusedRefreshTokens: 0,
+    reusedCodes: 0,
+    presentedAgain: 0,
+    tokenCalls: 0,
+    probes: 0,
+    apiCalls: 0,
+    apiCallsRefused: 0,
+    limited: 0,
+    faultsFired: 0,
+  }
+}

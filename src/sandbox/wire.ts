@@ -1,0 +1,9 @@
+/** An object's own keys in snake_case, one level deep; what is undefined is left out. */
+export function snakeKeys(value: object): Record<string, unknown> {
+  const entries = Object.entries(value).filter(([, field]) => field !== undefined)
+  return Object.fromEntries(entries.map(([key, field]) => [snake(key), field]))
+}
+
+function snake(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}

@@ -1,0 +1,133 @@
+import { LRUCache } from 'lru-cache'
+import { type AccountKey, keyText } from '../accounts/account-key.ts'
+import type { Heartbeat } from '../db/heartbeat.ts'
+import type { Secret } from '../vault/secret.ts'
+import type { TokenRow } from './store.ts'
+
+const MAX_ACCOUNTS = 20_000
+const MAX_NAMES = 40_000
+/** Remembered while reads of the database overlap without a pause. */
+const MAX_CHANGES = 10_000
+
+/** An account's row as it is held in memory. */
+export interface HeldToken extends Omit<TokenRow, 'accessToken'> {
+  /** Opens it at the first call. Throws `KeyMissing`, `SealBroken`. */
+  accessToken: () => Secret
+  /** Until when it may be kept by whoever gets it, milliseconds since 1970. */
+  useUntilMs: number
+  /** `performance.now()` before the row was asked for. */
+  askedAtMs: number
+}
+
+/** A fill under way: it shows which changes were heard of since it began. */
+export interface Fill {
+  askedAtMs: number
+  epoch: number
+}
+
+/**
+ * Tokens that are open and may be handed out without asking PostgreSQL: as long as the heartbeat proves that every
+ * change would have been heard of. A change removes the account, and a fill that began before it is thrown away.
+ */
+export class TokenCache {
+  readonly #heartbeat: Heartbeat
+  readonly #tokens = new LRUCache<string, HeldToken>({ max: MAX_ACCOUNTS })
+  readonly #names = new LRUCache<string, { keys: AccountKey[]; askedAtMs: number }>({
+    max: MAX_NAMES,
+  })
+  /** Counts the changes heard of. */
+  #epoch = 0
+  /** The epoch of each account's last change, kept while fills are under way. */
+  readonly #changed = new Map<string, number>()
+  #namesChanged = 0
+  #fills = 0
+  /** Fills that began before this epoch are thrown away. */
+  #oldestFill = 0
+  /** What was asked for before this may have missed a change. */
+  #heardSinceMs = 0
+
+  constructor(heartbeat: Heartbeat) {
+    this.#heartbeat = heartbeat
+  }
+
+  /** The token, if nothing can have changed it since. */
+  get(key: AccountKey): HeldToken | undefined {
+    const held = this.#tokens.get(keyText(key))
+    if (held === undefined || !this.#heartbeat.isTrusted()) return undefined
+    return held.askedAtMs >= this.#heardSinceMs ? held : undefined
+  }
+
+  /** The token as it was last known, for when PostgreSQL cannot be asked. */
+  getStale(key: AccountKey): HeldToken | undefined {
+    return this.#tokens.get(keyText(key))
+  }
+
+  /** The accounts that a name fits, if nothing can have changed that since. */
+  fits(name: string): AccountKey[] | undefined {
+    const fitting = this.#names.get(name)
+    return fitting !== undefined && fitting.askedAtMs >= this.#heardSinceMs
+      ? fitting.keys
+      : undefined
+  }
+
+  /** The accounts that a name fitted when that was last known. */
+  fitsStale(name: string): AccountKey[] | undefined {
+    return this.#names.get(name)?.keys
+  }
+
+  beginFill(): Fill {
+    this.#fills += 1
+    return { askedAtMs: performance.now(), epoch: this.#epoch }
+  }
+
+  /** Ends a fill; `name` also stands for exactly these accounts. */
+  endFill(fill: Fill, tokens: HeldToken[], name?: string): void {
+    for (const held of tokens) {
+      const key = keyText(held)
+      if ((this.#changed.get(key) ?? this.#oldestFill) > fill.epoch) continue
+      const known = this.#tokens.get(key)
+      if (known === undefined || known.generation <= held.generation) this.#tokens.set(key, held)
+    }
+    if (name !== undefined && this.#namesChanged <= fill.epoch) {
+      const keys = tokens.map(({ integration, accountId }) => ({ integration, accountId }))
+      this.#names.set(name, { keys, askedAtMs: fill.askedAtMs })
+    }
+    this.abandonFill()
+  }
+
+  abandonFill(): void {
+    this.#fills -= 1
+    if (this.#fills === 0) this.#changed.clear()
+  }
+
+  /** An account changed. An event that is older than what is held says nothing new. */
+  onChange(key: AccountKey, generation: number): void {
+    const text = keyText(key)
+    const known = this.#tokens.peek(text)
+    if (known !== undefined && known.generation > generation) return
+    this.#epoch += 1
+    if (this.#fills > 0) this.#rememberChange(text)
+    this.#tokens.delete(text)
+  }
+
+  #rememberChange(key: string): void {
+    if (this.#changed.size >= MAX_CHANGES) {
+      // Rather than keep them all: every fill that began by now is thrown away.
+      this.#changed.clear()
+      this.#oldestFill = this.#epoch
+    }
+    this.#changed.set(key, this.#epoch)
+  }
+
+  /** An account came, went, or changed its domain: any name may fit others now. */
+  onAccountsChange(): void {
+    this.#epoch += 1
+    this.#namesChanged = this.#epoch
+    this.#names.clear()
+  }
+
+  /** There was a gap in what was heard: all is asked for again, and kept for when that is impossible. */
+  onGap(): void {
+    this.#heardSinceMs = performance.now()
+  }
+}

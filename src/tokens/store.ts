@@ -1,0 +1,91 @@
+import { type Kysely, sql } from 'kysely'
+import type { AccountKey } from '../accounts/account-key.ts'
+import type { AccountStatus, Tables } from '../db/tables.ts'
+
+/** What a token's answer is made of; `accessToken` sealed. */
+export interface TokenRow extends AccountKey {
+  domain: string | null
+  apiDomain: string | null
+  kind: 'oauth' | 'long_lived'
+  status: AccountStatus
+  accessToken: string
+  generation: number
+  expiresAt: Date
+  refreshAt: Date | null
+  nextAttemptAt: Date | null
+  failedAttempts: number
+  accessDeadAt: Date | null
+  lastErrorCode: string | null
+}
+
+const COLUMNS = [
+  'integration',
+  'accountId',
+  'domain',
+  'apiDomain',
+  'kind',
+  'status',
+  'accessToken',
+  'generation',
+  'expiresAt',
+  'refreshAt',
+  'nextAttemptAt',
+  'failedAttempts',
+  'accessDeadAt',
+  'lastErrorCode',
+] as const
+
+/** Far more than integrations that one name could fit. */
+const MAX_FITS = 20
+
+/**
+ * The accounts that a name fits, of all integrations: all digits are an account id, a dot makes it a domain, anything
+ * else is a subdomain.
+ */
+export async function findByName(db: Kysely<Tables>, name: string): Promise<TokenRow[]> {
+  const query = db.selectFrom('amo_tokens').select(COLUMNS).limit(MAX_FITS)
+  if (/^\d+$/.test(name)) {
+    const accountId = Number(name)
+    return Number.isSafeInteger(accountId) ? query.where('accountId', '=', accountId).execute() : []
+  }
+  if (name.includes('.')) return query.where('domain', '=', name).execute()
+  return query.where('domain', 'like', `${name}.%`).execute()
+}
+
+export function findToken(db: Kysely<Tables>, key: AccountKey): Promise<TokenRow | undefined> {
+  return db
+    .selectFrom('amo_tokens')
+    .select(COLUMNS)
+    .where('integration', '=', key.integration)
+    .where('accountId', '=', key.accountId)
+    .executeTakeFirst()
+}
+
+/** The provider says that this access token is dead: nobody hands it out any more, and its rotation is due. */
+export async function markAccessTokenDead(
+  db: Kysely<Tables>,
+  key: AccountKey,
+  generation: number,
+): Promise<void> {
+  await sql`
+    update amo_tokens set "accessDeadAt" = clock_timestamp(), "updatedAt" = clock_timestamp(),
+      "nextAttemptAt" = case when "failedAttempts" = 0 then clock_timestamp() else "nextAttemptAt" end
+    where integration = ${key.integration} and "accountId" = ${key.accountId}
+      and generation = ${generation} and "accessDeadAt" is null
+  `.execute(db)
+}
+
+/** Announces a rotation before the promised time: answers made from now on end before it. */
+export async function announceRotation(
+  db: Kysely<Tables>,
+  key: AccountKey,
+  generation: number,
+  inMs: number,
+): Promise<void> {
+  await sql`
+    update amo_tokens set "updatedAt" = clock_timestamp(),
+      "nextAttemptAt" = clock_timestamp() + ${inMs} * interval '1 millisecond'
+    where integration = ${key.integration} and "accountId" = ${key.accountId}
+      and generation = ${generation} and kind = 'oauth' and status in ('active', 'pending')
+  `.execute(db)
+}

@@ -1,0 +1,99 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { KeyMissing, SealBroken } from '../errors.ts'
+import { Secret } from './secret.ts'
+
+const ALGORITHM = 'aes-256-gcm'
+const KEY_BYTES = 32
+const IV_BYTES = 12
+const TAG_BYTES = 16
+const KEY_ID = /^[A-Za-z0-9_-]{1,32}$/
+
+/** Where a sealed value stands: it opens there and nowhere else. `generation` 0 for what has none. */
+export interface SealedAt {
+  table: string
+  row: string
+  column: string
+  generation: number
+}
+
+/** Seals under the first key and opens under any: AES-256-GCM, the value's place as additional data. */
+export class KeyRing {
+  readonly #keys: ReadonlyMap<string, Buffer>
+  readonly #sealWith: string
+
+  private constructor(keys: ReadonlyMap<string, Buffer>, sealWith: string) {
+    this.#keys = keys
+    this.#sealWith = sealWith
+  }
+
+  /**
+   * Reads `id:base64[,id:base64…]`, each key 32 bytes.
+   * Throws an Error whose message says what is wrong and holds no key material.
+   */
+  static parse(text: string): KeyRing {
+    const keys = new Map<string, Buffer>()
+    for (const part of text.split(',')) {
+      const [id = '', encoded = ''] = part.trim().split(/:(.*)/s)
+      if (!KEY_ID.test(id))
+        throw new Error('each key is id:base64, the id of letters, digits, - or _')
+      // Node skips what is no base64, and would take a key with a typing error for another key.
+      if (!/^[A-Za-z0-9+/]*={0,2}$/.test(encoded)) throw new Error(`key ${id} is not base64`)
+      const key = Buffer.from(encoded, 'base64')
+      if (key.length !== KEY_BYTES) {
+        throw new Error(`key ${id} has ${key.length} bytes, needed are ${KEY_BYTES} in base64`)
+      }
+      if (keys.has(id)) throw new Error(`key id ${id} appears twice`)
+      keys.set(id, key)
+    }
+    const [first] = keys.keys()
+    if (first === undefined) throw new Error('no key given')
+    return new KeyRing(keys, first)
+  }
+
+  /** The ids of all keys: what is sealed under another one cannot be opened. */
+  get keyIds(): string[] {
+    return [...this.#keys.keys()]
+  }
+
+  /** Returns `keyId.base64url(iv, ciphertext, tag)`. */
+  seal(value: Secret | string, at: SealedAt): string {
+    const iv = randomBytes(IV_BYTES)
+    const cipher = createCipheriv(ALGORITHM, this.#key(this.#sealWith), iv).setAAD(
+      additionalData(at),
+    )
+    const text = value instanceof Secret ? value.reveal() : value
+    const sealed = [iv, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]
+    return `${this.#sealWith}.${Buffer.concat(sealed).toString('base64url')}`
+  }
+
+  /** Throws `KeyMissing` when the key is not in the ring, `SealBroken` when the value was altered or moved. */
+  open(sealed: string, at: SealedAt): Secret {
+    const dot = sealed.indexOf('.')
+    // Never sealed: no part of it may be taken for a key's id, and so be told.
+    if (dot === -1) throw new SealBroken(`${at.table}.${at.column}`)
+    const key = this.#key(sealed.slice(0, dot))
+    const bytes = Buffer.from(sealed.slice(dot + 1), 'base64url')
+    try {
+      const decipher = createDecipheriv(ALGORITHM, key, bytes.subarray(0, IV_BYTES), {
+        authTagLength: TAG_BYTES,
+      })
+        .setAAD(additionalData(at))
+        .setAuthTag(bytes.subarray(-TAG_BYTES))
+      const text = decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES), undefined, 'utf8')
+      return new Secret(text + decipher.final('utf8'))
+    } catch {
+      throw new SealBroken(`${at.table}.${at.column}`)
+    }
+  }
+
+  #key(id: string): Buffer {
+    const key = this.#keys.get(id)
+    if (key === undefined) throw new KeyMissing(KEY_ID.test(id) ? id : 'unreadable')
+    return key
+  }
+}
+
+/** JSON, so that no two places can read as the same bytes. */
+function additionalData(at: SealedAt): Buffer {
+  return Buffer.from(JSON.stringify([at.table, at.row, at.column, at.generation]))
+}

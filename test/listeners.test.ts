@@ -1,0 +1,77 @@
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t from 'tap'
+import { OPERATOR_KEY, until } from './support/broker.ts'
+import { setStage } from './support/stage.ts'
+
+/** Writes bytes to a listener and returns what it says until it hangs up. */
+function raw(url: string, bytes: string): Promise<string> {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  socket.end(bytes)
+  return text(socket)
+}
+
+t.test('what is no HTTP request gets a problem document, and nothing of it back', async (t) => {
+  const { broker } = await setStage(t, { connect: false })
+  const junk = [
+    'canary\r\n\r\n',
+    'GET / HTTP/9.9\r\nhost: x\r\n\r\n',
+    'GET / HTTP/1.1\r\nhost: x\r\ncanary\r\n\r\n',
+    `GET / HTTP/1.1\r\nhost: x\r\ncanary: ${'x'.repeat(40_000)}\r\n\r\n`,
+    'POST /connect-links HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\ncanary\r\n',
+  ]
+  for (const url of [broker.url, broker.publicUrl]) {
+    for (const bytes of junk) {
+      const answer = await raw(url, bytes)
+      t.match(answer, /^HTTP\/1\.1 4\d\d /, bytes.slice(0, 30))
+      t.notMatch(answer, /canary|x{20}/)
+    }
+    t.match(
+      await raw(url, 'canary\r\n\r\n'),
+      /application\/problem\+json[\s\S]*"code":"bad_request"/,
+    )
+  }
+  t.notMatch(broker.log(), /canary/)
+  t.equal((await broker.get('/health/live')).status, 200)
+})
+
+t.test('every way around the key is closed', async (t) => {
+  const { broker } = await setStage(t)
+  const paths = [
+    '/tokens/demo',
+    '/tokens/demo/',
+    '//tokens/demo',
+    '/TOKENS/demo',
+    '/tokens/demo?x=1',
+    '/accounts',
+    '/accounts/demo',
+    '/health/accounts',
+    `/tokens/${'a'.repeat(200)}`,
+  ]
+  for (const path of paths) {
+    for (const method of ['GET', 'HEAD', 'POST', 'OPTIONS', 'PUT', 'DELETE']) {
+      const { status, headers } = await fetch(broker.url + path, { method })
+      t.ok(status === 401 || status === 404, `${method} ${path}: ${status}`)
+      t.equal(headers.get('access-control-allow-origin'), null)
+    }
+  }
+  for (const path of ['/tokens/demo', '/accounts', '/docs', '/openapi.json', '/connect-links']) {
+    const headers = { authorization: `Bearer ${OPERATOR_KEY}` }
+    t.equal((await fetch(broker.publicUrl + path, { headers })).status, 404, `public ${path}`)
+  }
+})
+
+t.test(
+  'SIGTERM: not ready at once, still serving for DRAIN_MS, then gone with code 0',
+  async (t) => {
+    const { broker } = await setStage(t, { env: { DRAIN_MS: '1500' } })
+    const ended = broker.stop('SIGTERM')
+    await until(async () => (await broker.get('/health/ready')).status === 503)
+    t.match((await broker.get('/health/ready')).body, { status: 'draining' })
+    const { status, headers } = await broker.get('/tokens/demo')
+    t.equal(status, 200)
+    t.equal(headers.get('connection'), 'close')
+    t.equal(await ended, 0)
+  },
+)
