@@ -3,8 +3,8 @@ import type { AccountKey } from '../accounts/account-key.ts'
 import type { Tables } from '../db/tables.ts'
 import { CONNECT_LIMIT_MS } from '../provider/call.ts'
 
-/** Kept of a lease for the commit that follows an answer. */
-export const COMMIT_BUDGET_MS = 10_000
+/** A commit takes no longer on a healthy database; with limits of seconds (tests, the demo) it has as long as a send. */
+const MAX_COMMIT_BUDGET_MS = 10_000
 
 /**
  * Who waits for a claim. A lane may take the last token of an integration's pace bucket only above its reserve, so
@@ -42,9 +42,14 @@ export interface Claimant {
   settleMs: number
 }
 
+/** What is kept of a lease for the commit that follows an answer. */
+export function commitBudgetMs({ sendLimitMs }: Claimant): number {
+  return Math.min(MAX_COMMIT_BUDGET_MS, sendLimitMs)
+}
+
 /** From the claim, or from the last send, until another replica may take the claim over. */
-export function leaseMs({ sendLimitMs }: Claimant): number {
-  return CONNECT_LIMIT_MS + sendLimitMs + COMMIT_BUDGET_MS
+export function leaseMs(claimant: Claimant): number {
+  return CONNECT_LIMIT_MS + claimant.sendLimitMs + commitBudgetMs(claimant)
 }
 
 type ClaimRow = Omit<Claim, 'leaseEndsAtMs' | 'integration'>
@@ -171,7 +176,8 @@ export async function recordSend(claimant: Claimant, claim: Claim): Promise<bool
  * that was stopped since `recordSend` finds its claim run out here.
  */
 export function mayWrite(claimant: Claimant, claim: Claim): boolean {
-  return claim.leaseEndsAtMs - performance.now() >= claimant.sendLimitMs + COMMIT_BUDGET_MS
+  const neededMs = claimant.sendLimitMs + commitBudgetMs(claimant)
+  return claim.leaseEndsAtMs - performance.now() >= neededMs
 }
 
 export type NotClaimed =

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { tokenAt } from '../accounts/sealed-tokens.ts'
 import { probeRefreshToken, type TokenVerdict } from '../provider/probe.ts'
 import type { RefusalCode } from '../provider/refusals.ts'
-import { type Claim, COMMIT_BUDGET_MS, nameOf } from './claim.ts'
+import { type Claim, commitBudgetMs, nameOf } from './claim.ts'
 import type { Engine } from './engine.ts'
 import type { FailureCode } from './failures.ts'
 import { condemn, handOver, holdBack, moveAccount, wasSentBefore } from './finish.ts'
@@ -25,7 +25,7 @@ export async function isUnspent(engine: Engine, claim: Claim): Promise<boolean> 
     await handOver(claimant, claim, 'no_answer')
     return false
   }
-  await delay(COMMIT_BUDGET_MS)
+  await delay(commitBudgetMs(claimant))
   if (!(await storeKept(engine, claim))) await pronounce(engine, claim, 'pair_lost', 'lost')
   return false
 }
