@@ -75,6 +75,8 @@ create table amo_tokens (
 );
 create index amo_tokens_by_account on amo_tokens ("accountId");
 create index amo_tokens_by_domain on amo_tokens (domain text_pattern_ops);
+-- A condemned account's "nextAttemptAt" is its next look, which spends nothing.
+create index amo_tokens_recheck on amo_tokens ("nextAttemptAt") where status = 'reauth_required';
 create index amo_tokens_due on amo_tokens (integration, "nextAttemptAt")
   where status in ('active', 'pending') and kind = 'oauth' and not paused and not shadow;
 

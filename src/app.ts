@@ -5,6 +5,7 @@ import { accountRoutes } from './accounts/routes.ts'
 import type { Broker } from './broker.ts'
 import { BrokerError } from './errors.ts'
 import { livenessRoutes, readinessRoutes } from './health/routes.ts'
+import { disconnectRoutes } from './onboarding/disconnect-routes.ts'
 import { connectLinkRoutes, onboardingRoutes } from './onboarding/routes.ts'
 import { authPlugin } from './plugins/auth.ts'
 import { docsRoutes, openapiPlugin } from './plugins/docs.ts'
@@ -50,6 +51,7 @@ export async function buildPublicApp(options: AppOptions): Promise<FastifyInstan
   await app.register(livenessRoutes)
   await app.register(async (open) => {
     refuseUntilReady(open, broker)
+    await open.register(disconnectRoutes, { hooks: broker.disconnects })
     await open.register(onboardingRoutes, broker)
   })
   return app

@@ -9,14 +9,20 @@ import { bindDeployment } from './db/deployment.ts'
 import { Heartbeat } from './db/heartbeat.ts'
 import { migrateToLatest, pendingMigrations } from './db/migrate.ts'
 import { openRedis } from './db/redis.ts'
+import { Spool } from './db/spool.ts'
 import { Health } from './health/service.ts'
 import { Integrations } from './integrations/service.ts'
+import { DisconnectHooks } from './onboarding/disconnect.ts'
+import { KeptCodes } from './onboarding/kept-codes.ts'
 import { ConnectLinks } from './onboarding/links.ts'
 import { Onboarding } from './onboarding/service.ts'
+import { examineDisconnect } from './refresh/examine.ts'
+import { KeptAnswers } from './refresh/kept-answers.ts'
 import { RefreshLock } from './refresh/lock.ts'
+import { RedisCopies } from './refresh/redis-copies.ts'
 import { Refresher } from './refresh/refresh.ts'
 import { Scheduler } from './refresh/scheduler.ts'
-import { Spool } from './refresh/spool.ts'
+import { Sweeper } from './refresh/sweeper.ts'
 import { UnderWay } from './refresh/under-way.ts'
 import { Waiters } from './refresh/waiters.ts'
 import { TokenCache } from './tokens/cache.ts'
@@ -35,6 +41,7 @@ export class Broker {
   readonly links: ConnectLinks
   readonly lookup: TokenLookup
   readonly onboarding: Onboarding
+  readonly disconnects: DisconnectHooks
   readonly tokens: Tokens
   readonly #config: Config
   readonly #log: Logger
@@ -46,6 +53,7 @@ export class Broker {
   readonly #underWay = new UnderWay()
   readonly #refresher: Refresher
   readonly #scheduler: Scheduler
+  readonly #sweeper: Sweeper
   readonly #closing = new AbortController()
   #rootSecret: Secret | undefined
   #starting: Promise<void> | undefined
@@ -67,7 +75,9 @@ export class Broker {
     const hash = (purpose: HashPurpose) => new KeyedHash(() => this.#root(), purpose)
     const fingerprints = hash('fingerprint')
     const committer = { claims, keyRing, fingerprints }
-    const spool = new Spool(config.dataDir, keyRing)
+    const spool = new Spool(config.dataDir)
+    const copies = redis === null ? null : new RedisCopies(redis, config.deploymentId)
+    const keptAnswers = new KeptAnswers(spool, copies, keyRing, log)
     const claimant = {
       claims,
       owner,
@@ -77,7 +87,14 @@ export class Broker {
       settleMs: config.settleMs,
     }
     const common = { database, heartbeat, integrations, log }
-    const engine = { ...common, claimant, committer, spool, underWay: this.#underWay, lingerMs }
+    const engine = {
+      ...common,
+      claimant,
+      committer,
+      keptAnswers,
+      underWay: this.#underWay,
+      lingerMs,
+    }
     this.#config = config
     this.#log = log
     this.database = database
@@ -92,6 +109,7 @@ export class Broker {
       this.#waiters,
     )
     this.#scheduler = new Scheduler(engine, this.#refresher)
+    this.#sweeper = new Sweeper(engine, this.#refresher)
     this.#cache = new TokenCache(heartbeat)
     this.lookup = new TokenLookup(database, keyRing, this.#cache)
     this.links = new ConnectLinks(database, integrations, hash('connect-link'))
@@ -99,9 +117,16 @@ export class Broker {
       ...common,
       committer,
       keyRing,
+      keptCodes: new KeptCodes(spool, keyRing, log),
       links: this.links,
       states: hash('connect-state'),
       worker: { owner, deploymentId: config.deploymentId },
+    })
+    this.disconnects = new DisconnectHooks({
+      ...common,
+      hash: hash('disconnect-hook'),
+      owner,
+      examine: (key) => examineDisconnect(engine, key),
     })
     this.tokens = new Tokens({
       ...common,
@@ -133,8 +158,10 @@ export class Broker {
     await this.integrations.seed(this.#config, this.#fingerprints)
     await this.#listen()
     await this.#heartbeat.start()
+    this.#sweeper.start()
     this.#scheduler.start()
     this.onboarding.start()
+    this.disconnects.start()
     if (this.#closing.signal.aborted) return
     this.health.phase = 'ready'
     this.#log.info({ mode }, 'broker ready')
@@ -170,6 +197,7 @@ export class Broker {
     const onGap = () => {
       this.#cache.onGap()
       this.#waiters.wakeAll()
+      this.#sweeper.onGap()
       this.integrations.reload()
     }
     const onToken = (payload: string) => {
@@ -198,8 +226,8 @@ export class Broker {
     this.beginDraining()
     await this.#starting?.catch(() => {})
     this.#refresher.stop()
-    await this.#scheduler.stop()
-    await this.onboarding.stop()
+    await Promise.all([this.#scheduler.stop(), this.#sweeper.stop()])
+    await Promise.all([this.onboarding.stop(), this.disconnects.stop()])
     await this.#underWay.drain()
     await this.#heartbeat.stop()
     this.#redis?.disconnect()

@@ -111,7 +111,7 @@ t.test('permanent: revoked by somebody else, after a probe that says dead', asyn
   t.ok(account && world.grants.revoke(account) > 0)
   await stage.makeDue()
   const row = await afterAttempt(stage, 1)
-  t.match(row, { status: 'reauth_required', lastErrorCode: 'spent_elsewhere', nextAttemptAt: null })
+  t.match(row, { status: 'reauth_required', lastErrorCode: 'spent_elsewhere', isLater: true })
   t.match(await stage.attempts(), [{ outcome: 'refused', outcomeCode: 'spent_elsewhere' }])
   t.equal(world.books.totals.probes, 2, 'one at the onboarding, one before the verdict')
   await until(() => stage.broker.log().includes('account must be authorized again'))

@@ -7,13 +7,14 @@ import type { Integration, Integrations } from '../integrations/service.ts'
 import { probeRefreshToken } from '../provider/probe.ts'
 import { allowedHost } from '../provider/profiles.ts'
 import { REFUSALS } from '../provider/refusals.ts'
-import { requestTokens, type TokenPair } from '../provider/token-endpoint.ts'
+import { findPair, requestTokens, type TokenPair } from '../provider/token-endpoint.ts'
 import { pairFromJson, pairToJson } from '../refresh/answer.ts'
 import type { Committer } from '../refresh/commit.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import {
   claimCallback,
+  findCallback,
   finishCallback,
   giveBackCallback,
   type InboxRow,
@@ -22,6 +23,7 @@ import {
   lockCallback,
   type Worker,
 } from './inbox.ts'
+import type { KeptCodes } from './kept-codes.ts'
 import { type ConnectLinks, isExpectedAccount, useLink } from './links.ts'
 import { storeOnboarded } from './store.ts'
 
@@ -34,6 +36,7 @@ export interface OnboardingDependencies {
   integrations: Integrations
   committer: Committer
   keyRing: KeyRing
+  keptCodes: KeptCodes
   links: ConnectLinks
   states: KeyedHash
   worker: Worker
@@ -69,17 +72,18 @@ async function exchangeCode(
   row: InboxRow,
   integration: Integration,
 ): Promise<KeptPair | undefined> {
-  const { database, keyRing, heartbeat, worker, log } = onboarding
+  const { database, keyRing, heartbeat, keptCodes, worker, log } = onboarding
+  const timeOf = (atMs: number) => heartbeat.nowMs() - (performance.now() - atMs)
   const code = keyRing.open(row.secret ?? '', inboxAt(row.fingerprint, 'secret'))
   const grant = { grantType: 'authorization_code', code } as const
   const answer = await requestTokens(integration, row.referer ?? '', grant, {
     limitMs: EXCHANGE_LIMIT_MS,
+    keep: (body, sentAtMs) => keptCodes.keep({ inboxId: row.id, body, sentAtMs: timeOf(sentAtMs) }),
   })
   if (answer.kind === 'pair') {
-    const sentAt = new Date(heartbeat.nowMs() - (performance.now() - answer.sentAtMs))
-    const sealed = keyRing.seal(pairToJson(answer.pair), inboxAt(row.fingerprint, 'pair'))
-    await untilStored(() => keepPair(database.claims, row.id, sealed, sentAt), log)
-    return { pair: answer.pair, sentAt }
+    const kept = { pair: answer.pair, sentAt: new Date(timeOf(answer.sentAtMs)) }
+    await untilStored(() => putIntoInbox(onboarding, row, kept), log)
+    return kept
   }
   log.warn({ inbox: row.id, integration: integration.name, ...answer }, 'code exchange refused')
   const isUnspent = answer.kind === 'not_written' || REFUSALS[answer.code].kind === 'not_spent'
@@ -94,6 +98,29 @@ async function exchangeCode(
     }
   }
   return undefined
+}
+
+/** From here on the pair is in the database, sealed, and the copy on this disk has served its purpose. */
+async function putIntoInbox(
+  { database, keyRing, keptCodes }: OnboardingDependencies,
+  { id, fingerprint }: Pick<InboxRow, 'id' | 'fingerprint'>,
+  { pair, sentAt }: KeptPair,
+): Promise<void> {
+  const sealed = keyRing.seal(pairToJson(pair), inboxAt(fingerprint, 'pair'))
+  await keepPair(database.claims, id, sealed, sentAt)
+  await keptCodes.forget(id)
+}
+
+/** Answers to codes that a process left on this disk when it died: into the inbox, where anybody can go on with them. */
+export async function storeKeptCodes(onboarding: OnboardingDependencies): Promise<void> {
+  for await (const { inboxId, body, sentAtMs } of onboarding.keptCodes.entries()) {
+    const pair = findPair(body.reveal())
+    const row = await findCallback(onboarding.database.db, inboxId)
+    // What holds no pair, and what belongs to another database, stays on the disk for a person to look at.
+    if (pair === undefined || row === undefined) continue
+    await putIntoInbox(onboarding, row, { pair, sentAt: new Date(sentAtMs) })
+    onboarding.log.warn({ inbox: inboxId }, 'kept answer to a code found')
+  }
 }
 
 function openKept(onboarding: OnboardingDependencies, row: InboxRow): KeptPair {

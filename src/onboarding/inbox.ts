@@ -104,7 +104,7 @@ export async function claimCallback(
 
 /**
  * The pair that the code brought; the code is forgotten. From here on anybody can finish the onboarding, also one that was
- * given up meanwhile as interrupted.
+ * given up meanwhile as interrupted. Does nothing where the pair is known already, or the onboarding has ended.
  */
 export async function keepPair(
   db: Kysely<Tables>,
@@ -116,7 +116,7 @@ export async function keepPair(
     update amo_inbox set pair = ${pair}, "pairSentAt" = ${sentAt}, secret = null,
       "finishedAt" = null, outcome = null,
       "leaseUntil" = clock_timestamp() + ${LEASE_SECONDS} * interval '1 second'
-    where id = ${id} and pair is null
+    where id = ${id} and pair is null and ("finishedAt" is null or outcome = 'interrupted')
   `.execute(db)
 }
 

@@ -1,8 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Integration } from '../integrations/service.ts'
 import { allowedHost } from '../provider/profiles.ts'
+import { Repeated } from '../repeated.ts'
 import { Secret } from '../vault/secret.ts'
-import { finishOnboarding, type OnboardingDependencies } from './finish-onboarding.ts'
+import {
+  finishOnboarding,
+  type OnboardingDependencies,
+  storeKeptCodes,
+} from './finish-onboarding.ts'
 import {
   type Callback,
   findCallback,
@@ -39,30 +44,23 @@ export interface Progress {
 export class Onboarding {
   readonly #with: OnboardingDependencies
   readonly #underWay = new Map<string, Promise<void>>()
-  #timer: NodeJS.Timeout | undefined
-  #takingUp: Promise<void> | undefined
+  readonly #worker: Repeated
   #isStopping = false
 
   constructor(dependencies: OnboardingDependencies) {
     this.#with = dependencies
+    this.#worker = new Repeated('inbox', WORKER_INTERVAL_MS, () => this.#takeUp(), dependencies.log)
   }
 
   /** Takes up what a process left that died. */
   start(): void {
-    const work = () => {
-      this.#takingUp = this.#takeUp().catch((err) => {
-        this.#with.log.warn({ err }, 'inbox not read')
-      })
-    }
-    this.#timer = setInterval(work, WORKER_INTERVAL_MS).unref()
-    work()
+    this.#worker.start()
   }
 
   /** Takes up nothing any more, and waits for what is under way. */
   async stop(): Promise<void> {
     this.#isStopping = true
-    clearInterval(this.#timer)
-    await this.#takingUp
+    await this.#worker.stop()
     await Promise.allSettled(this.#underWay.values())
   }
 
@@ -130,6 +128,7 @@ export class Onboarding {
 
   async #takeUp(): Promise<void> {
     const { database, worker } = this.#with
+    await storeKeptCodes(this.#with)
     for (const id of await findWaitingCallbacks(database.db, worker)) this.#work(id)
   }
 

@@ -34,6 +34,11 @@ export interface TokenCallOptions {
   limitMs: number
   /** See `call`. A refresh checks its lease here. */
   beforeWrite?: () => void
+  /**
+   * Gets every 2xx as it came, in the tick that read it and before anything is made of it, whole or not: whatever
+   * holds a pair exists nowhere else. `sentAtMs` by `performance.now()`. Must not throw.
+   */
+  keep?: (body: Secret, sentAtMs: number) => void
 }
 
 /** The longest access token that was ever seen lives a day; whoever says more than this is mistaken. */
@@ -79,6 +84,7 @@ export async function requestTokens(
         sentAtMs = performance.now()
       },
     })
+    if (isSuccess(answer)) options.keep?.(new Secret(answer.body), sentAtMs)
     return readAnswer(answer, sentAtMs)
   } catch (error) {
     if (!(error instanceof CallFailed)) throw error
@@ -88,9 +94,12 @@ export async function requestTokens(
   }
 }
 
+function isSuccess({ status }: CallAnswer): boolean {
+  return status >= 200 && status < 300
+}
+
 function readAnswer(answer: CallAnswer, sentAtMs: number): TokenAnswer {
-  const isSuccess = answer.status >= 200 && answer.status < 300
-  const pair = isSuccess ? findPair(answer.body) : undefined
+  const pair = isSuccess(answer) ? findPair(answer.body) : undefined
   if (pair !== undefined) return { kind: 'pair', pair, sentAtMs }
   const { status, retryAfterSeconds } = answer
   return { kind: 'refused', code: sortRefusal(answer), status, retryAfterSeconds }

@@ -1,15 +1,34 @@
 import type { AccountKey } from '../accounts/account-key.ts'
 import { findPair, type TokenPair } from '../provider/token-endpoint.ts'
+import type { Secret } from '../vault/secret.ts'
 
-/** A pair that arrived, with the fence that it may be committed under: its own, never the row's of the moment. */
-export interface Answer extends AccountKey {
-  attemptId: number
-  /** Of the pair that was presented for it. */
+/** Which row a change is meant for: the pair that was presented, by its generation and its fingerprint. */
+export interface Fence extends AccountKey {
   generation: number
   fingerprint: string
-  pair: TokenPair
+}
+
+/** An answer of the provider, with the fence that it may be committed under: its own, never the row's of the moment. */
+interface Answered extends Fence {
+  attemptId: number
   /** PostgreSQL's time when the request was sent, milliseconds since 1970. */
   sentAtMs: number
+}
+
+/** A 2xx as it came. */
+export interface KeptAnswer extends Answered {
+  body: Secret
+}
+
+/** A pair that arrived. */
+export interface Answer extends Answered {
+  pair: TokenPair
+}
+
+/** Undefined: the 2xx holds no complete pair. */
+export function readKept({ body, ...answered }: KeptAnswer): Answer | undefined {
+  const pair = findPair(body.reveal())
+  return pair && { ...answered, pair }
 }
 
 /** As the provider writes it (RFC 6749 §5.1). To be sealed: it holds both tokens. */

@@ -6,6 +6,7 @@ import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import { type Answer, pairToJson } from './answer.ts'
 import { planRefresh } from './plan.ts'
+import { atStep } from './steps.ts'
 
 export interface Committer {
   claims: Kysely<Tables>
@@ -13,10 +14,14 @@ export interface Committer {
   fingerprints: KeyedHash
 }
 
-/** `already`: it was our own commit whose acknowledgement got lost. `parked`: another pair is newer. */
+/**
+ * `already`: the row has this pair; the acknowledgement of its commit got lost. `replaced`: it was committed before, and a
+ * newer pair has followed it. `parked`: another pair is newer. `foreign`: its access token names another account, which
+ * nobody may be handed; it is parked, and what is to be done stays open.
+ */
 export type CommitResult =
   | { result: 'committed'; generation: number }
-  | { result: 'already' | 'parked' }
+  | { result: 'already' | 'replaced' | 'parked' | 'foreign' }
 
 /**
  * Puts a pair that arrived into the account's row, in one transaction. The fence alone decides, generation and
@@ -27,26 +32,41 @@ export type CommitResult =
 export function commitAnswer(committer: Committer, answer: Answer): Promise<CommitResult> {
   return committer.claims.transaction().execute(async (trx) => {
     await sql`select set_config('synchronous_commit', 'on', true)`.execute(trx)
-    const fingerprint = committer.fingerprints.of(answer.pair.refreshToken)
-    const generation = await updateRow(committer, trx, answer, fingerprint)
-    if (generation !== undefined) {
-      await finishAttempt(trx, answer, fingerprint)
-      return { result: 'committed', generation }
-    }
-    const row = await trx
-      .selectFrom('amo_tokens')
-      .select('refreshTokenFingerprint')
-      .where('integration', '=', answer.integration)
-      .where('accountId', '=', answer.accountId)
-      .executeTakeFirst()
-    if (row?.refreshTokenFingerprint === fingerprint) {
-      await finishAttempt(trx, answer, fingerprint)
-      return { result: 'already' }
-    }
-    if (await wasCommitted(trx, answer, fingerprint)) return { result: 'already' }
-    await park(committer, trx, answer)
-    return { result: 'parked' }
+    const result = await putIntoRow(committer, trx, answer)
+    atStep('commit_prepared', answer)
+    return result
   })
+}
+
+async function putIntoRow(
+  committer: Committer,
+  trx: Transaction<Tables>,
+  answer: Answer,
+): Promise<CommitResult> {
+  const { claims, refreshToken } = answer.pair
+  if (claims !== undefined && claims.accountId !== answer.accountId) {
+    await park(committer, trx, answer, false)
+    return { result: 'foreign' }
+  }
+  const fingerprint = committer.fingerprints.of(refreshToken)
+  const generation = await updateRow(committer, trx, answer, fingerprint)
+  if (generation !== undefined) {
+    await finishAttempt(trx, answer, fingerprint)
+    return { result: 'committed', generation }
+  }
+  const row = await trx
+    .selectFrom('amo_tokens')
+    .select('refreshTokenFingerprint')
+    .where('integration', '=', answer.integration)
+    .where('accountId', '=', answer.accountId)
+    .executeTakeFirst()
+  if (row?.refreshTokenFingerprint === fingerprint) {
+    await finishAttempt(trx, answer, fingerprint)
+    return { result: 'already' }
+  }
+  if (await wasCommitted(trx, answer, fingerprint)) return { result: 'replaced' }
+  await park(committer, trx, answer)
+  return { result: 'parked' }
 }
 
 async function updateRow(
@@ -142,12 +162,14 @@ async function park(
   { keyRing }: Committer,
   trx: Transaction<Tables>,
   answer: Answer,
+  isFinished = true,
 ): Promise<void> {
   const sealed = keyRing.seal(pairToJson(answer.pair), parkedAt(answer))
+  const end = isFinished
+    ? sql`, outcome = 'superseded', "finishedAt" = coalesce("finishedAt", clock_timestamp())`
+    : sql``
   const { rows } = await sql`
-    update amo_refresh_attempts
-    set "parkedPair" = ${sealed}, outcome = 'superseded',
-      "finishedAt" = coalesce("finishedAt", clock_timestamp())
+    update amo_refresh_attempts set "parkedPair" = ${sealed} ${end}
     where ${attemptOf(answer)} and "parkedPair" is null and "committedFingerprint" is null
     returning id
   `.execute(trx)

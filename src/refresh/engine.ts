@@ -3,7 +3,7 @@ import type { Heartbeat } from '../db/heartbeat.ts'
 import type { Integrations } from '../integrations/service.ts'
 import type { Claimant } from './claim.ts'
 import type { Committer } from './commit.ts'
-import type { Spool } from './spool.ts'
+import type { KeptAnswers } from './kept-answers.ts'
 import type { UnderWay } from './under-way.ts'
 
 /** What the steps of a refresh work with. */
@@ -12,7 +12,7 @@ export interface Engine {
   committer: Committer
   integrations: Integrations
   heartbeat: Heartbeat
-  spool: Spool
+  keptAnswers: KeptAnswers
   underWay: UnderWay
   lingerMs: number
   log: Logger

@@ -1,7 +1,10 @@
 import { type RawBuilder, sql } from 'kysely'
+import type { AccountStatus } from '../db/tables.ts'
 import type { Claim, Claimant } from './claim.ts'
 import type { FailureCode } from './failures.ts'
 
+/** A condemned account is probed again after minutes, hours, days: refusals and probes have been wrong before. */
+const RECHECK_AFTER_SECONDS = [120, 600, 3_600, 6 * 3_600, 24 * 3_600]
 /** Failures double the wait from a second up to this; a blocked address can last for hours. */
 const MAX_BACKOFF_SECONDS = 600
 
@@ -65,9 +68,53 @@ export async function condemn(
   outcome: 'refused' | 'lost',
 ): Promise<boolean> {
   const end = sql`"finishedAt" = clock_timestamp(), outcome = ${outcome}, "outcomeCode" = ${code}`
-  const set = sql`status = 'reauth_required', "failedAttempts" = "failedAttempts" + 1,
-    "nextAttemptAt" = null, ${lastError(code)}`
+  const set = sql`status = 'reauth_required', "failedAttempts" = 1,
+    "nextAttemptAt" = ${recheckAt(sql`1`)}, ${lastError(code)}`
   return change(claimant, claim, end, set)
+}
+
+/** Ends a look at an account that changed nothing: without a trace on an account that nobody condemned. */
+export async function endCheck(claimant: Claimant, claim: Claim): Promise<void> {
+  await change(claimant, claim, CHECKED, sql`"nextAttemptAt" = t."nextAttemptAt"`)
+}
+
+/** Ends a look at a condemned account that found it as it was: the next look comes later, and none after its token's end. */
+export async function recheckLater(claimant: Claimant, claim: Claim): Promise<void> {
+  await change(
+    claimant,
+    claim,
+    CHECKED,
+    sql`"failedAttempts" = "failedAttempts" + 1,
+      "nextAttemptAt" = case when "refreshTokenExpiresAt" > clock_timestamp()
+        then ${recheckAt(sql`"failedAttempts" + 1`)} end`,
+    ['reauth_required'],
+  )
+}
+
+/** The provider says that the token of a condemned account lives: it is due at once. Fenced like a commit. */
+export function revive(claimant: Claimant, claim: Claim): Promise<boolean> {
+  return change(
+    claimant,
+    claim,
+    CHECKED,
+    sql`status = case when "approvedAt" is null then 'pending' else 'active' end,
+      "failedAttempts" = 0, "nextAttemptAt" = clock_timestamp(),
+      "lastErrorCode" = null, "lastErrorAt" = null`,
+    ['reauth_required'],
+  )
+}
+
+/** A disconnect hook that a probe confirmed. Fenced like a commit. */
+export function disconnect(claimant: Claimant, claim: Claim): Promise<boolean> {
+  return change(claimant, claim, CHECKED, sql`status = 'disconnected', "nextAttemptAt" = null`)
+}
+
+const CHECKED = sql`"finishedAt" = clock_timestamp(), outcome = 'not_sent', "outcomeCode" = 'checked'`
+
+function recheckAt(times: RawBuilder<unknown>): RawBuilder<unknown> {
+  const waits = sql`${RECHECK_AFTER_SECONDS}::float8[]`
+  return sql`clock_timestamp() + interval '1 second' * (0.75 + random() / 2)
+    * (${waits})[least(${times}, ${RECHECK_AFTER_SECONDS.length})]`
 }
 
 function lastError(code: FailureCode): RawBuilder<unknown> {
@@ -84,6 +131,7 @@ async function change(
   claim: Claim,
   attempt: RawBuilder<unknown>,
   account: RawBuilder<unknown>,
+  statuses: AccountStatus[] = ['active', 'pending'],
 ): Promise<boolean> {
   const { rows } = await sql`
     with locked as materialized (
@@ -102,7 +150,7 @@ async function change(
     update amo_tokens t set ${account}, "updatedAt" = clock_timestamp()
     from changed
     where t.integration = changed.integration and t."accountId" = changed."accountId"
-      and t.status in ('active', 'pending')
+      and t.status = any(${statuses}::text[])
     returning t."accountId"
   `.execute(claimant.claims)
   return rows.length === 1

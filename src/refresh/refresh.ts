@@ -16,6 +16,8 @@ import type { RefreshLock } from './lock.ts'
 import { followMove, isUnspent } from './resolve.ts'
 import { send } from './send.ts'
 import { sortAnswer } from './sort.ts'
+import { atStep } from './steps.ts'
+import { storeKept } from './store-answer.ts'
 import type { Waiters } from './waiters.ts'
 
 /** Why a refresh that was asked for ended: it was done by this process, or why not. */
@@ -73,9 +75,11 @@ export class Refresher {
         continue
       }
       await using _lock = result.state === 'taken' ? result.lock : undefined
+      if (result.state === 'taken') atStep('lock_taken', key)
       if (this.#isStopping) return 'stopping'
       const claim = await claimAccount(claimant, key, generation, lane)
       if (claim !== undefined) {
+        atStep('claimed', claim)
         await this.carryOut(claim)
         return 'carried_out'
       }
@@ -101,7 +105,7 @@ export class Refresher {
   async #carryOut(claim: Claim): Promise<void> {
     const { claimant } = this.#engine
     const isTakenOver = claim.sendCount > 0
-    if (isTakenOver && !(await isUnspent(this.#engine, claim))) return
+    if (!(await this.#maySend(claim, isTakenOver))) return
     if (this.#isStopping) return giveBack(claimant, claim, isTakenOver)
     if (claim.domain === null && !(await followMove(this.#engine, claim, 'account_not_found')))
       return
@@ -115,6 +119,20 @@ export class Refresher {
       await send(this.#engine, claim, claim.domain ?? ''),
       isTakenOver,
     )
+  }
+
+  /**
+   * What was sent before needs proof that it is unspent. A token that was never sent may have a kept answer all the same:
+   * the database that says so has lost a commit. Redis is not waited for then, for losing it costs latency alone.
+   */
+  async #maySend(claim: Claim, isTakenOver: boolean): Promise<boolean> {
+    if (isTakenOver) return isUnspent(this.#engine, claim)
+    try {
+      return !(await storeKept(this.#engine, claim))
+    } catch (err) {
+      this.#engine.log.debug({ err, ...nameOf(claim) }, 'kept answers not asked')
+      return true
+    }
   }
 
   /** Claims and sends nothing from here on; what is on its way goes on. */

@@ -1,12 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { tokenAt } from '../accounts/sealed-tokens.ts'
-import { probeRefreshToken, type TokenVerdict } from '../provider/probe.ts'
+import type { TokenVerdict } from '../provider/probe.ts'
 import type { RefusalCode } from '../provider/refusals.ts'
 import { type Claim, commitBudgetMs, nameOf } from './claim.ts'
 import type { Engine } from './engine.ts'
 import type { FailureCode } from './failures.ts'
 import { condemn, handOver, holdBack, moveAccount, wasSentBefore } from './finish.ts'
-import { tryToStore } from './store-answer.ts'
+import { adoptParked } from './parked.ts'
+import { probeAfterSend, probeClaim } from './probe-claim.ts'
+import { atStep } from './steps.ts'
+import { storeKept } from './store-answer.ts'
 
 /**
  * Step 7: whether a token that was sent by an owner that is gone, or without a clear answer, is still unspent. Asked after
@@ -15,7 +17,7 @@ import { tryToStore } from './store-answer.ts'
 export async function isUnspent(engine: Engine, claim: Claim): Promise<boolean> {
   const { claimant, log } = engine
   if (await storeKept(engine, claim)) return false
-  const verdict = await probeClaim(engine, claim)
+  const verdict = await probeAfterSend(engine, claim)
   log.warn({ ...nameOf(claim), ...verdict }, 'unclear refresh probed')
   if (verdict.verdict === 'alive') {
     await moveIfElsewhere(engine, claim, verdict)
@@ -28,14 +30,6 @@ export async function isUnspent(engine: Engine, claim: Claim): Promise<boolean> 
   await delay(commitBudgetMs(claimant))
   if (!(await storeKept(engine, claim))) await pronounce(engine, claim, 'pair_lost', 'lost')
   return false
-}
-
-/** Whether an answer to this very attempt lies here. A store that fails is not an absent answer: then this throws. */
-async function storeKept(engine: Engine, claim: Claim): Promise<boolean> {
-  const kept = await engine.spool.find(claim)
-  if (kept === undefined) return false
-  await tryToStore(engine, kept)
-  return true
 }
 
 /** Moved: asks where the account is now (provider page, part 5). True: it has a new host, try once more there. */
@@ -68,6 +62,7 @@ async function moveIfElsewhere(
   if (verdict.verdict !== 'alive') return false
   if (verdict.domain === undefined || verdict.domain === claim.domain) return false
   await moveAccount(engine.claimant, claim, verdict.domain)
+  atStep('moved', claim)
   return true
 }
 
@@ -87,30 +82,27 @@ export async function condemnUnlessAlive(
   return pronounce(engine, claim, isElsewhere ? 'spent_elsewhere' : code, 'refused')
 }
 
+/** Refused for a reason that no list has: held back when the token lives, and resolved like an unclear send when not. */
+export async function holdBackIfAlive(
+  engine: Engine,
+  claim: Claim,
+  code: RefusalCode,
+): Promise<void> {
+  const { verdict } = await probeClaim(engine, claim)
+  if (verdict === 'alive') return holdBack(engine.claimant, claim, code, 'refused')
+  return handOver(engine.claimant, claim, code)
+}
+
 async function pronounce(
   engine: Engine,
   claim: Claim,
   code: FailureCode,
   outcome: 'refused' | 'lost',
 ): Promise<void> {
+  // A failover may have lost the commit of the answer to this token, or a newer pair may lie in the ledger.
+  if ((await storeKept(engine, claim)) || (await adoptParked(engine, claim))) return
+  atStep('condemning', claim)
   const isDone = await condemn(engine.claimant, claim, code, outcome)
+  atStep('condemned', claim)
   if (isDone) engine.log.error({ ...nameOf(claim), code }, 'account must be authorized again')
-}
-
-/**
- * Asks the provider about the claim's own token, which spends nothing. Only ever under the claim, so that its verdict is
- * about the generation that the claim names. Without a host to ask: unclear.
- */
-async function probeClaim(engine: Engine, claim: Claim): Promise<TokenVerdict> {
-  const client = engine.integrations.get(claim.integration)
-  const host = claim.apiDomain ?? claim.domain
-  if (host === null) return { verdict: 'unclear', failure: 'NO_HOST' }
-  const { keyRing } = engine.committer
-  const refreshToken = keyRing.open(claim.refreshToken, tokenAt(claim, 'refreshToken'))
-  const at = { host, isApi: claim.apiDomain !== null }
-  const verdict = await probeRefreshToken(client, at, refreshToken)
-  if (verdict.verdict === 'alive' && verdict.accountId !== claim.accountId) {
-    return { verdict: 'unclear', failure: 'ANOTHER_ACCOUNT' }
-  }
-  return verdict
 }

@@ -2,9 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { tokenAt } from '../accounts/sealed-tokens.ts'
 import { CallFailed, CONNECT_LIMIT_MS } from '../provider/call.ts'
 import { requestTokens, type TokenAnswer } from '../provider/token-endpoint.ts'
+import type { Secret } from '../vault/secret.ts'
 import type { Answer } from './answer.ts'
 import { type Claim, mayWrite, recordSend } from './claim.ts'
 import type { Engine } from './engine.ts'
+import { atStep } from './steps.ts'
 
 /** `late` is the answer of a send that took too long: it may still come, and is kept when it does. */
 export type SendResult =
@@ -19,12 +21,13 @@ export type SendResult =
  * pairs. Step 5 is in `keepAnswer`.
  */
 export async function send(engine: Engine, claim: Claim, domain: string): Promise<SendResult> {
-  const { claimant, integrations, committer, heartbeat } = engine
+  const { claimant, integrations, committer } = engine
   const client = integrations.get(claim.integration)
   // Whatever cannot be opened is found out before the send is written down.
   const { clientSecret } = client
   const refreshToken = committer.keyRing.open(claim.refreshToken, tokenAt(claim, 'refreshToken'))
   if (!(await recordSend(claimant, claim))) return { kind: 'not_ours' }
+  atStep('send_recorded', claim)
   const answered = requestTokens(
     { ...client, clientSecret },
     domain,
@@ -32,13 +35,16 @@ export async function send(engine: Engine, claim: Claim, domain: string): Promis
     {
       limitMs: claimant.sendLimitMs + engine.lingerMs,
       beforeWrite() {
+        atStep('writing', claim)
         if (!mayWrite(claimant, claim)) throw new CallFailed('LEASE_OVER', false)
+        setImmediate(atStep, 'written', claim)
       },
+      keep: (body, sentAtMs) => keepAnswer(engine, claim, body, sentAtMs),
     },
   ).then((answer): SendResult => {
     if (answer.kind !== 'pair') return answer
-    const sentAtMs = heartbeat.nowMs() - (performance.now() - answer.sentAtMs)
-    return { kind: 'pair', answer: keepAnswer(engine, claim, { ...answer, sentAtMs }) }
+    const { pair, sentAtMs } = answer
+    return { kind: 'pair', answer: { ...originOf(engine, claim, sentAtMs), pair } }
   })
   const limit = new AbortController()
   const timedOut = delay(CONNECT_LIMIT_MS + claimant.sendLimitMs, 'timed_out' as const, limit)
@@ -49,18 +55,24 @@ export async function send(engine: Engine, claim: Claim, domain: string): Promis
   return { kind: 'timed_out', late }
 }
 
-/** Step 5: on disk, sealed, in the tick that read it. A disk that fails leaves the pair in memory and to the commit. */
-function keepAnswer(
-  { spool, log }: Engine,
-  claim: Claim,
-  { pair, sentAtMs }: Pick<Answer, 'pair' | 'sentAtMs'>,
-): Answer {
+/** Step 5: on disk, sealed, in the tick that read it, and in Redis while the commit runs. */
+function keepAnswer(engine: Engine, claim: Claim, body: Secret, sentAtMs: number): void {
+  atStep('answered', claim)
+  const { copied } = engine.keptAnswers.keep({ ...originOf(engine, claim, sentAtMs), body })
+  atStep('kept', claim)
+  engine.underWay.track(copied.then(() => atStep('copied', claim)))
+}
+
+/** The fence and the time of an answer to this claim's token; `sentAtMs` by `performance.now()`. */
+function originOf({ heartbeat }: Engine, claim: Claim, sentAtMs: number) {
   const { integration, accountId, attemptId, generation, fingerprint } = claim
-  const answer = { integration, accountId, attemptId, generation, fingerprint, pair, sentAtMs }
-  try {
-    spool.keep(answer)
-  } catch (error) {
-    log.error({ err: error, integration, account: accountId }, 'answer could not be kept on disk')
+  const agoMs = performance.now() - sentAtMs
+  return {
+    integration,
+    accountId,
+    attemptId,
+    generation,
+    fingerprint,
+    sentAtMs: heartbeat.nowMs() - agoMs,
   }
-  return answer
 }

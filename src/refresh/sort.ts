@@ -2,7 +2,7 @@ import { REFUSALS } from '../provider/refusals.ts'
 import { type Claim, nameOf } from './claim.ts'
 import type { Engine } from './engine.ts'
 import { giveBack, handOver, holdBack } from './finish.ts'
-import { condemnUnlessAlive } from './resolve.ts'
+import { condemnUnlessAlive, holdBackIfAlive } from './resolve.ts'
 import type { SendResult } from './send.ts'
 import { storeAnswer, storeLate } from './store-answer.ts'
 
@@ -14,7 +14,10 @@ export async function sortAnswer(
   isTakenOver: boolean,
 ): Promise<void> {
   const { claimant, log, integrations } = engine
-  if (result.kind === 'pair') return storeAnswer(engine, result.answer)
+  if (result.kind === 'pair') {
+    const { result: end } = await storeAnswer(engine, result.answer)
+    return end === 'foreign' ? handOver(claimant, claim, 'unreadable_answer') : undefined
+  }
   if (result.kind === 'not_ours') return giveBack(claimant, claim, isTakenOver)
   if (result.kind === 'timed_out') {
     storeLate(engine, result.late)
@@ -36,7 +39,7 @@ export async function sortAnswer(
       return holdBack(claimant, claim, code, 'refused', retryAfterSeconds)
     case 'unknown':
       log.error({ ...nameOf(claim), code }, 'refusal of an unknown kind')
-      return handOver(claimant, claim, code)
+      return holdBackIfAlive(engine, claim, code)
     case 'ambiguous':
       return handOver(claimant, claim, code)
   }
