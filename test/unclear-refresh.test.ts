@@ -88,34 +88,6 @@ t.test('SIGTERM waits for the answer that is on its way', async (t) => {
 })
 
 t.test(
-  'answers of odd shape: a complete pair is never lost, nothing else is taken for one',
-  async (t) => {
-    const stage = await setStage(t, { env: FAST })
-    let generation = 1
-    for (const shape of [
-      'expires_in_zero',
-      'expires_in_negative',
-      'expires_in_missing',
-      'expires_in_string',
-      'no_server_time',
-    ] as const) {
-      stage.sandbox.world.faults.set([{ fault: 'body', shape, times: 1, endpoint: 'token' }])
-      await stage.makeDue()
-      await until(
-        async () => Number((await stage.row()).generation) > generation,
-        10_000,
-        () => shape,
-      )
-      const row = await stage.row()
-      generation = Number(row.generation)
-      const lifetimeMs = (row.expiresAt as Date).getTime() - Date.now()
-      t.ok(Math.abs(lifetimeMs - 86_400_000) < 60_000, `${shape}: the token’s own lifetime`)
-    }
-    presentedOnce(t, stage)
-  },
-)
-
-t.test(
   'ambiguous, then the account is renamed: sent again where the probe says it is',
   async (t) => {
     const stage = await setStage(t, { env: FAST })

@@ -173,7 +173,8 @@ async function park(
     where ${attemptOf(answer)} and "parkedPair" is null and "committedFingerprint" is null
     returning id
   `.execute(trx)
-  if (rows.length === 0) await parkPair(trx, answer, answer.fingerprint, sealed)
+  // An attempt that goes on has it from an earlier try; the kept answer is still there if it has not.
+  if (rows.length === 0 && isFinished) await parkPair(trx, answer, answer.fingerprint, sealed)
 }
 
 /** A pair that no attempt of the ledger belongs to, sealed at `parkedAt`. */

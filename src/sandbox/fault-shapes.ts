@@ -24,6 +24,7 @@ export const faultShapes = new Map<string, Shape>(
       ...answer,
       body: answer.body.slice(0, Math.floor(answer.body.length / 2)),
     }),
+    no_closing_brace: (answer) => ({ ...answer, body: answer.body.slice(0, -1) }),
     expires_in_zero: (answer) => patched(answer, { expires_in: 0 }),
     expires_in_negative: (answer) => patched(answer, { expires_in: -1 }),
     expires_in_missing: (answer) => patched(answer, { expires_in: null }),
