@@ -3,12 +3,14 @@ import fastify, { type FastifyInstance, type FastifyServerOptions, LogController
 import type { Logger } from 'pino'
 import { accountRoutes } from './accounts/routes.ts'
 import type { Broker } from './broker.ts'
+import { clientRoutes } from './clients/routes.ts'
 import { BrokerError } from './errors.ts'
 import { livenessRoutes, readinessRoutes } from './health/routes.ts'
 import { disconnectRoutes } from './onboarding/disconnect-routes.ts'
 import { connectLinkRoutes, onboardingRoutes } from './onboarding/routes.ts'
 import { authPlugin } from './plugins/auth.ts'
 import { docsRoutes, openapiPlugin } from './plugins/docs.ts'
+import { makeGuessLimit } from './plugins/guess-limit.ts'
 import { answerClientError, problemsPlugin, sendProblem } from './plugins/problems.ts'
 import { requestLogPlugin } from './plugins/request-log.ts'
 import { tokenRoutes } from './tokens/routes.ts'
@@ -34,12 +36,14 @@ export async function buildInternalApp(options: AppOptions): Promise<FastifyInst
   await app.register(livenessRoutes)
   await app.register(readinessRoutes, { health: broker.health })
   await app.register(docsRoutes, { path: '/docs' })
+  const guesses = await makeGuessLimit(app, broker.redis, broker.deploymentId)
   await app.register(async (guarded) => {
-    await guarded.register(authPlugin, { operatorKey })
     refuseUntilReady(guarded, broker)
+    await guarded.register(authPlugin, { operatorKey, directory: broker.directory, guesses })
     await guarded.register(tokenRoutes, { tokens: broker.tokens })
     await guarded.register(accountRoutes, { database: broker.database, lookup: broker.lookup })
     await guarded.register(connectLinkRoutes, { links: broker.links })
+    await guarded.register(clientRoutes, { clients: broker.clients })
   })
   return app
 }

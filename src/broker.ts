@@ -3,6 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { parseAccountNotification } from './accounts/account-key.ts'
+import { ClientDirectory } from './clients/directory.ts'
+import { Clients } from './clients/service.ts'
 import type { Config } from './config.ts'
 import { type Database, openDatabase } from './db/database.ts'
 import { bindDeployment } from './db/deployment.ts'
@@ -37,6 +39,10 @@ const START_RETRY_MS = 1_000
 export class Broker {
   readonly health: Health
   readonly database: Database
+  readonly redis: Redis | null
+  readonly deploymentId: string
+  readonly directory: ClientDirectory
+  readonly clients: Clients
   readonly integrations: Integrations
   readonly links: ConnectLinks
   readonly lookup: TokenLookup
@@ -45,7 +51,6 @@ export class Broker {
   readonly tokens: Tokens
   readonly #config: Config
   readonly #log: Logger
-  readonly #redis: Redis | null
   readonly #heartbeat: Heartbeat
   readonly #fingerprints: KeyedHash
   readonly #cache: TokenCache
@@ -98,7 +103,8 @@ export class Broker {
     this.#config = config
     this.#log = log
     this.database = database
-    this.#redis = redis
+    this.redis = redis
+    this.deploymentId = config.deploymentId
     this.#heartbeat = heartbeat
     this.integrations = integrations
     this.#fingerprints = fingerprints
@@ -112,6 +118,16 @@ export class Broker {
     this.#sweeper = new Sweeper(engine, this.#refresher)
     this.#cache = new TokenCache(heartbeat)
     this.lookup = new TokenLookup(database, keyRing, this.#cache)
+    const clientKeys = hash('client-key')
+    this.directory = new ClientDirectory(database, heartbeat, clientKeys, log)
+    this.clients = new Clients({
+      database,
+      heartbeat,
+      integrations,
+      lookup: this.lookup,
+      directory: this.directory,
+      hash: clientKeys,
+    })
     this.links = new ConnectLinks(database, integrations, hash('connect-link'))
     this.onboarding = new Onboarding({
       ...common,
@@ -156,6 +172,7 @@ export class Broker {
       this.#log.error({ deploymentId, boundTo }, 'database belongs to another deployment')
     }
     await this.integrations.seed(this.#config, this.#fingerprints)
+    await this.directory.reload()
     await this.#listen()
     await this.#heartbeat.start()
     this.#sweeper.start()
@@ -199,6 +216,7 @@ export class Broker {
       this.#waiters.wakeAll()
       this.#sweeper.onGap()
       this.integrations.reload()
+      this.directory.reload()
     }
     const onToken = (payload: string) => {
       const change = parseAccountNotification(payload)
@@ -210,6 +228,7 @@ export class Broker {
       ['amo_tokens', onToken],
       ['amo_accounts', () => this.#cache.onAccountsChange()],
       ['amo_integrations', () => void this.integrations.reload()],
+      ['amo_clients', () => void this.directory.reload()],
       [this.#heartbeat.channel, this.#heartbeat.onEcho],
     ])
     await this.database.listen({ channels, onConnected: onGap })
@@ -230,7 +249,7 @@ export class Broker {
     await Promise.all([this.onboarding.stop(), this.disconnects.stop()])
     await this.#underWay.drain()
     await this.#heartbeat.stop()
-    this.#redis?.disconnect()
+    this.redis?.disconnect()
     await this.database.close()
   }
 }

@@ -18,6 +18,12 @@ export const ERRORS = {
     'No such integration',
     'Set AMO_CLIENT_ID, AMO_CLIENT_SECRET and AMO_REDIRECT_URI (or KOMMO_…) and start again.',
   ],
+  client_not_found: [404, 'No such client', 'GET /clients lists the clients and their keys.'],
+  client_exists: [
+    409,
+    'The name of the client is taken',
+    'Choose another name: a revoked one is never given again. For a new key: POST /clients/:client/keys.',
+  ],
   reauth_required: [
     409,
     'A person must authorize the account again',
@@ -37,6 +43,11 @@ export const ERRORS = {
     409,
     'The name fits accounts of several integrations',
     'Add ?integration= or use the account id.',
+  ],
+  too_many_requests: [
+    429,
+    'Too many requests from this address',
+    'Wait for Retry-After. On the internal listener only failed keys count: correct the key.',
   ],
   too_many_reports: [
     429,

@@ -1,5 +1,6 @@
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
+import { reachOf } from '../src/clients/caller.ts'
 import { Heartbeat } from '../src/db/heartbeat.ts'
 import { openPostgres } from '../src/db/postgres.ts'
 import { TokenCache } from '../src/tokens/cache.ts'
@@ -7,7 +8,7 @@ import { TokenLookup } from '../src/tokens/lookup.ts'
 import { Secret } from '../src/vault/secret.ts'
 import { createLedger, KEY } from './support/engine.ts'
 
-const OPERATOR = { name: 'test', role: 'operator' } as const
+const OPERATOR = { name: 'test', role: 'operator', reach: reachOf([]) } as const
 
 /** A look-up on a database of its own, with an empty cache that nothing makes trustworthy. */
 async function createLookup(t: Test): Promise<TokenLookup> {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from 'typebox'
-import { requireOperator } from '../clients/caller.ts'
+import { type Caller, type Grant, maySee } from '../clients/caller.ts'
 import type { Database } from '../db/database.ts'
 import { BrokerError } from '../errors.ts'
 import { callerOf } from '../plugins/auth.ts'
@@ -52,7 +52,7 @@ export interface AccountRoutesOptions {
   lookup: TokenLookup
 }
 
-/** The state of accounts, without their tokens. For operators, until grants exist. */
+/** The state of accounts, without their tokens: of those that were granted, or of all for monitors and operators. */
 export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = async (
   app,
   { database, lookup },
@@ -63,7 +63,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = as
     schema: {
       operationId: 'listAccounts',
       tags: ['accounts'],
-      summary: 'The state of all accounts',
+      summary: 'The state of all accounts that the caller may see',
       querystring: Type.Object(
         {
           after: Type.Optional(
@@ -81,11 +81,10 @@ export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = as
       },
     },
     handler: async (request) => {
-      requireOperator(callerOf(request), 'list accounts')
       const [integration, accountId] = request.query.after?.split('/') ?? []
       const after =
         integration === undefined ? undefined : { integration, accountId: Number(accountId) }
-      const accounts = await findAccounts(database.db, after, PAGE)
+      const accounts = await findAccounts(database.db, after, PAGE, grantsOf(callerOf(request)))
       const last = accounts.length === PAGE ? accounts.at(-1) : undefined
       return {
         accounts: accounts.map(toJson),
@@ -107,10 +106,9 @@ export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = as
       },
     },
     handler: async (request) => {
-      const caller = callerOf(request)
-      requireOperator(caller, 'look at accounts')
       const name = request.params.account.toLowerCase()
-      const { held } = await lookup.byName(caller, name, request.query.integration)
+      const { integration } = request.query
+      const { held } = await lookup.byName(callerOf(request), name, integration, maySee)
       const account = await findAccount(database.db, held)
       if (account === undefined) throw new BrokerError('account_not_found', 'It was removed.')
       return toJson(account)
@@ -137,7 +135,9 @@ export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = as
       },
     },
     handler: async (request) => {
-      requireOperator(callerOf(request), 'look at accounts')
+      if (callerOf(request).role === 'reader') {
+        throw new BrokerError('forbidden', 'Only monitors and operators may count accounts.')
+      }
       const counts = await countByStatus(database.db)
       return {
         accounts: counts.map(({ overdueSeconds, ...count }) => ({
@@ -147,6 +147,11 @@ export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = as
       }
     },
   })
+}
+
+/** Undefined: all accounts. */
+function grantsOf({ role, reach }: Caller): readonly Grant[] | undefined {
+  return role === 'reader' ? reach.grants : undefined
 }
 
 function toJson(account: AccountState): Static<typeof AccountSchema> {

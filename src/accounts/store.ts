@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import type { Grant } from '../clients/caller.ts'
 import type { AccountStatus, Tables } from '../db/tables.ts'
 import type { AccountKey } from './account-key.ts'
 
@@ -39,22 +40,34 @@ const COLUMNS = [
   'createdAt',
 ] as const
 
-/** In the order of their keys, those behind `after`: costs the same on every page. */
+/**
+ * In the order of their keys, those behind `after`: costs the same on every page. `grants` leaves only what they cover;
+ * undefined: all.
+ */
 export function findAccounts(
   db: Kysely<Tables>,
   after: AccountKey | undefined,
   limit: number,
+  grants: readonly Grant[] | undefined,
 ): Promise<AccountState[]> {
-  const query = db
+  let query = db
     .selectFrom('amo_tokens')
     .select(COLUMNS)
     .orderBy('integration')
     .orderBy('accountId')
     .limit(limit)
-  if (after === undefined) return query.execute()
+  if (after !== undefined) {
+    query = query.where(
+      sql<boolean>`(integration, "accountId") > (${after.integration}, ${after.accountId}::bigint)`,
+    )
+  }
+  if (grants === undefined) return query.execute()
   return query
     .where(
-      sql<boolean>`(integration, "accountId") > (${after.integration}, ${after.accountId}::bigint)`,
+      sql<boolean>`exists (select from jsonb_to_recordset(${JSON.stringify(grants)}::jsonb)
+        as g(integration text, "accountId" bigint)
+        where g.integration = amo_tokens.integration
+          and (g."accountId" is null or g."accountId" = amo_tokens."accountId"))`,
     )
     .execute()
 }

@@ -1,4 +1,6 @@
 import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
+import type { Grant, Role } from '../clients/caller.ts'
+import type { StoredKey } from '../clients/store.ts'
 import type { ProviderName } from '../provider/profiles.ts'
 
 type GeneratedTime = ColumnType<Date, never, Date>
@@ -118,5 +120,14 @@ export interface Tables {
     expiresAt: Date
     usedAt: Date | null
     usedByAccountId: number | null
+  }
+  amo_clients: {
+    name: string
+    role: Role
+    keys: ColumnType<StoredKey[], string, string>
+    grants: ColumnType<Grant[], string, string>
+    revokedAt: Date | null
+    createdAt: GeneratedTime
+    updatedAt: GeneratedTime
   }
 }

@@ -1,9 +1,11 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Caller } from '../clients/caller.ts'
+import { type Caller, reachOf } from '../clients/caller.ts'
+import type { ClientDirectory } from '../clients/directory.ts'
 import { BrokerError } from '../errors.ts'
 import type { Secret } from '../vault/secret.ts'
+import type { GuessLimit } from './guess-limit.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -12,22 +14,35 @@ declare module 'fastify' {
 }
 
 const BEARER = /^Bearer ([\x21-\x7e]+)$/i
-const OPERATOR: Caller = { name: 'operator', role: 'operator' }
+const OPERATOR: Caller = { name: 'operator', role: 'operator', reach: reachOf([]) }
+
+export interface AuthOptions {
+  /** Of the environment: it comes in before there are any clients. */
+  operatorKey: Secret
+  directory: ClientDirectory
+  guesses: GuessLimit
+}
 
 /**
  * Registered inside the scope that it protects, so that no route there is open by mistake: names the caller, or answers 401
- * before anything else of the request is looked at.
+ * before anything else of the request is looked at. A valid key is looked at first and never counted: only failures are
+ * limited and slowed, so nobody is shut out by a neighbour at the same address.
  */
-export const authPlugin = fp<{ operatorKey: Secret }>(
-  async (app, { operatorKey }) => {
+export const authPlugin = fp<AuthOptions>(
+  async (app, { operatorKey, directory, guesses }) => {
     const expected = digestOf(operatorKey.reveal())
     app.decorateRequest('caller', null)
     app.addHook('onRequest', async (request) => {
       const [, key] = BEARER.exec(request.headers.authorization ?? '') ?? []
-      if (key === undefined || !timingSafeEqual(digestOf(key), expected)) {
-        throw new BrokerError('unauthorized', 'The key is missing or unknown.')
+      if (key !== undefined) {
+        request.caller = (await directory.authenticate(key)) ?? null
+        if (request.caller === null && timingSafeEqual(digestOf(key), expected)) {
+          request.caller = OPERATOR
+        }
       }
-      request.caller = OPERATOR
+      if (request.caller !== null) return
+      await guesses.count(request)
+      throw new BrokerError('unauthorized', 'The key is missing, unknown, expired or revoked.')
     })
   },
   { name: 'auth', fastify: '5.x' },

@@ -1,7 +1,7 @@
 import type { AccountKey } from '../accounts/account-key.ts'
 import { keyText } from '../accounts/account-key.ts'
 import { tokenAt } from '../accounts/sealed-tokens.ts'
-import { type Caller, mayRead } from '../clients/caller.ts'
+import { type Caller, mayMiss, mayRead } from '../clients/caller.ts'
 import type { Database } from '../db/database.ts'
 import { isStorageDown } from '../db/failures.ts'
 import { BrokerError } from '../errors.ts'
@@ -37,18 +37,26 @@ export class TokenLookup {
   }
 
   /**
-   * By account id, domain or subdomain, judged among what the caller may read.
+   * By account id, domain or subdomain, judged among what the caller may read (or `may` otherwise).
    * Throws `forbidden`, `account_not_found`, `ambiguous_account`, `storage_unavailable`, `key_missing`.
    */
-  async byName(caller: Caller, name: string, integration: string | undefined): Promise<Found> {
+  async byName(
+    caller: Caller,
+    name: string,
+    integration: string | undefined,
+    may = mayRead,
+  ): Promise<Found> {
     const wanted = (key: AccountKey) =>
-      mayRead(caller, key) && (integration === undefined || key.integration === integration)
+      may(caller, key) && (integration === undefined || key.integration === integration)
     const only = onlyOne(this.#cache.fits(name)?.filter(wanted))
     const held = only && this.#cache.get(only)
     if (held !== undefined) return { held, isStale: false }
     try {
       const found = await this.#query(name, () => findByName(this.#database.db, name), name)
-      return { held: pickOne(caller, name, found.filter(wanted)), isStale: false }
+      return {
+        held: pickOne(found.filter(wanted), name, mayMiss(caller, integration, may)),
+        isStale: false,
+      }
     } catch (error) {
       if (!isUnavailable(error)) throw error
       const lastKnown = onlyOne(this.#cache.fitsStale(name)?.filter(wanted))
@@ -138,11 +146,11 @@ function onlyOne(keys: AccountKey[] | undefined): AccountKey | undefined {
   return keys?.length === 1 ? keys[0] : undefined
 }
 
-function pickOne(caller: Caller, name: string, fitting: HeldToken[]): HeldToken {
+function pickOne(fitting: HeldToken[], name: string, mayKnow: boolean): HeldToken {
   const [held] = fitting
   if (held === undefined) {
     // Who may not see all learns nothing of what there is.
-    if (caller.role !== 'operator') throw new BrokerError('forbidden', `No grant covers "${name}".`)
+    if (!mayKnow) throw new BrokerError('forbidden', `No grant covers "${name}".`)
     throw new BrokerError('account_not_found', `No account is known as "${name}".`)
   }
   if (fitting.length > 1) {

@@ -3,7 +3,12 @@ import type { Secret } from './secret.ts'
 
 const HASH_KEY_BYTES = 32
 
-export type HashPurpose = 'fingerprint' | 'connect-state' | 'connect-link' | 'disconnect-hook'
+export type HashPurpose =
+  | 'fingerprint'
+  | 'connect-state'
+  | 'connect-link'
+  | 'client-key'
+  | 'disconnect-hook'
 
 /**
  * Keyed hashes under keys derived from the deployment's root secret, which no key rotation changes:
