@@ -29,6 +29,7 @@ import { UnderWay } from './refresh/under-way.ts'
 import { Waiters } from './refresh/waiters.ts'
 import { TokenCache } from './tokens/cache.ts'
 import { TokenLookup } from './tokens/lookup.ts'
+import { ReadMarks } from './tokens/read-marks.ts'
 import { Tokens } from './tokens/service.ts'
 import { type HashPurpose, KeyedHash } from './vault/keyed-hash.ts'
 import type { Secret } from './vault/secret.ts'
@@ -54,6 +55,7 @@ export class Broker {
   readonly #heartbeat: Heartbeat
   readonly #fingerprints: KeyedHash
   readonly #cache: TokenCache
+  readonly #marks: ReadMarks
   readonly #waiters = new Waiters()
   readonly #underWay = new UnderWay()
   readonly #refresher: Refresher
@@ -144,12 +146,14 @@ export class Broker {
       owner,
       examine: (key) => examineDisconnect(engine, key),
     })
+    this.#marks = new ReadMarks(database, log)
     this.tokens = new Tokens({
       ...common,
       refresher: this.#refresher,
       cache: this.#cache,
       lookup: this.lookup,
       links: this.links,
+      marks: this.#marks,
       readWaitMs,
       heartbeatMs,
     })
@@ -179,6 +183,7 @@ export class Broker {
     this.#scheduler.start()
     this.onboarding.start()
     this.disconnects.start()
+    this.#marks.start()
     if (this.#closing.signal.aborted) return
     this.health.phase = 'ready'
     this.#log.info({ mode }, 'broker ready')
@@ -248,6 +253,7 @@ export class Broker {
     await Promise.all([this.#scheduler.stop(), this.#sweeper.stop()])
     await Promise.all([this.onboarding.stop(), this.disconnects.stop()])
     await this.#underWay.drain()
+    await this.#marks.stop()
     await this.#heartbeat.stop()
     this.redis?.disconnect()
     await this.database.close()

@@ -231,3 +231,55 @@ t.test('the disconnect hook’s signature: the vector of the provider page', (t)
   t.equal(signature, '778860301c6fb4d8cd8016db70ff84ae2395750d32d4e38a941f1270e0356fba')
   t.end()
 })
+
+t.test(
+  'POST /tokens/:account/refresh with a newer generation: the lost commit is made again',
+  async (t) => {
+    const stage = await setStage(t)
+    const report = (generation: number) => stage.broker.post('/tokens/demo/refresh', { generation })
+    t.match(
+      await report(4_711),
+      { status: 503, body: { code: 'storage_unavailable' } },
+      'unheard of',
+    )
+    t.equal(stage.sandbox.world.books.totals.refreshes, 0, 'never refreshed on')
+    await query(stage.databaseUrl, SNAPSHOT)
+    await stage.makeDue()
+    const after = await afterAttempt(stage, 1)
+    await query(stage.databaseUrl, FORGET_COMMITS)
+    const { status, body } = await report(Number(after.generation) + 100)
+    t.equal(status, 200)
+    t.equal(stage.sandbox.world.grants.findAccess(body.access_token)?.state, 'live')
+    t.equal(stage.sandbox.world.books.totals.refreshes, 1)
+    t.match(stage.broker.log(), /reported generation is newer than the stored one/)
+  },
+)
+
+t.test('accounts that nobody reads are refreshed monthly, and on demand', async (t) => {
+  const stage = await setStage(t)
+  const days = async () => {
+    const [row] = await query(
+      stage.databaseUrl,
+      `select extract(epoch from "nextAttemptAt" - now())::float8 / 86400 as days from amo_tokens`,
+    )
+    return Number(row?.days)
+  }
+  t.ok((await days()) < 1, 'a new account counts as read')
+  await query(
+    stage.databaseUrl,
+    `update amo_tokens set "createdAt" = now() - interval '8 days', "lastReadAt" = null`,
+  )
+  await stage.makeDue()
+  const idle = await afterAttempt(stage, 1)
+  t.ok((await days()) > 25 && (await days()) < 31, 'a month later')
+  t.ok((idle.refreshAt as Date).getTime() < Date.now() + 86_400_000, 'the promise is not longer')
+
+  await query(
+    stage.databaseUrl,
+    `update amo_tokens set "refreshAt" = now() - interval '1 day', "expiresAt" = now() - interval '1 hour'`,
+  )
+  const { status, body } = await stage.broker.get('/tokens/demo')
+  t.match([status, body.generation > Number(idle.generation)], [200, true], 'on demand')
+  await stage.broker.stop('SIGTERM')
+  t.ok((await stage.row()).lastReadAt, 'the read is remembered')
+})

@@ -4,8 +4,8 @@ import { tokenAt } from '../accounts/sealed-tokens.ts'
 import type { Tables } from '../db/tables.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
-import { type Answer, pairToJson } from './answer.ts'
-import { planRefresh } from './plan.ts'
+import { type Answer, type Fence, pairToJson } from './answer.ts'
+import { IDLE_AFTER_DAYS, planRefresh } from './plan.ts'
 import { atStep } from './steps.ts'
 
 export interface Committer {
@@ -69,6 +69,10 @@ async function putIntoRow(
   return { result: 'parked' }
 }
 
+/** An account that is new counts as read for as long. */
+const isRead = sql`greatest("lastReadAt", "createdAt")
+  > clock_timestamp() - ${IDLE_AFTER_DAYS} * interval '1 day'`
+
 async function updateRow(
   { keyRing }: Committer,
   trx: Transaction<Tables>,
@@ -87,7 +91,8 @@ async function updateRow(
       "refreshTokenFingerprint" = ${fingerprint},
       "apiDomain" = coalesce(${pair.claims?.apiDomain ?? null}, "apiDomain"),
       "issuedAt" = ${issuedAt(answer)}, "expiresAt" = ${plan.expiresAt}, "refreshAt" = ${plan.refreshAt},
-      "nextAttemptAt" = ${plan.refreshAt}, "refreshTokenExpiresAt" = ${plan.refreshTokenExpiresAt},
+      "nextAttemptAt" = case when ${isRead} then ${plan.refreshAt} else ${plan.idleAt} end::timestamptz,
+      "refreshTokenExpiresAt" = ${plan.refreshTokenExpiresAt},
       "failedAttempts" = 0, "accessDeadAt" = null, "lastErrorCode" = null, "lastErrorAt" = null,
       "lastRefreshAt" = clock_timestamp(), "updatedAt" = clock_timestamp(),
       status = case when status <> 'reauth_required' then status
@@ -97,6 +102,21 @@ async function updateRow(
     returning generation
   `.execute(trx)
   return rows.length === 1 ? generation : undefined
+}
+
+/** The pair that the row has now. Undefined: the account is gone, or has no refresh token. */
+export async function findFence(
+  db: Kysely<Tables>,
+  { integration, accountId }: AccountKey,
+): Promise<Fence | undefined> {
+  const row = await db
+    .selectFrom('amo_tokens')
+    .select(['generation', 'refreshTokenFingerprint as fingerprint'])
+    .where('integration', '=', integration)
+    .where('accountId', '=', accountId)
+    .executeTakeFirst()
+  if (row === undefined || row.fingerprint === null) return undefined
+  return { integration, accountId, generation: row.generation, fingerprint: row.fingerprint }
 }
 
 /** One sequence for all accounts: a generation is never used twice, and a later one is newer. */

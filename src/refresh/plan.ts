@@ -8,19 +8,28 @@ const MARGIN_SHARE = 0.2
 /** Refresh tokens die after three months (provider page, part 3). */
 const REFRESH_TOKEN_LIFETIME_MS = 90 * 24 * 3600 * 1000
 
+/** Whoever read it within these days has it refreshed ahead of time: the due load follows use, not size. */
+export const IDLE_AFTER_DAYS = 7
+/** Without readers: often enough that the refresh token never comes near its end. A read refreshes it on demand. */
+const IDLE_REFRESH_MS = 30 * 24 * 3600 * 1000
+
 export interface Plan {
   expiresAt: Date
   refreshAt: Date
+  /** Of an account that nobody reads. */
+  idleAt: Date
   refreshTokenExpiresAt: Date
 }
 
 /** When a token that was asked for at `sentAtMs` (PostgreSQL's time) expires, and when it is rotated. */
 export function planRefresh(sentAtMs: number, lifetimeSeconds: number): Plan {
   const lifetimeMs = lifetimeSeconds * 1000
-  const jitterMs = Math.random() * JITTER_SHARE * lifetimeMs
+  const jitter = Math.random() * JITTER_SHARE
+  const refreshAtMs = sentAtMs + (1 - REST_SHARE - jitter) * lifetimeMs
   return {
     expiresAt: new Date(sentAtMs + lifetimeMs),
-    refreshAt: new Date(sentAtMs + (1 - REST_SHARE) * lifetimeMs - jitterMs),
+    refreshAt: new Date(refreshAtMs),
+    idleAt: new Date(Math.max(refreshAtMs, sentAtMs + (1 - jitter) * IDLE_REFRESH_MS)),
     refreshTokenExpiresAt: new Date(sentAtMs + REFRESH_TOKEN_LIFETIME_MS),
   }
 }

@@ -10,6 +10,7 @@ import {
   nameOf,
   whyNotClaimed,
 } from './claim.ts'
+import { findFence } from './commit.ts'
 import type { Engine } from './engine.ts'
 import { giveBack } from './finish.ts'
 import type { RefreshLock } from './lock.ts'
@@ -133,6 +134,15 @@ export class Refresher {
       this.#engine.log.debug({ err, ...nameOf(claim) }, 'kept answers not asked')
       return true
     }
+  }
+
+  /**
+   * Somebody knows a newer pair than the database, which lost its commit: commits what was kept of it. False: nothing
+   * was. Throws when a store cannot be asked.
+   */
+  async recover(key: AccountKey): Promise<boolean> {
+    const fence = await findFence(this.#engine.committer.claims, key)
+    return fence !== undefined && storeKept(this.#engine, fence)
   }
 
   /** Claims and sends nothing from here on; what is on its way goes on. */

@@ -17,6 +17,8 @@ export interface HeldToken extends Omit<TokenRow, 'accessToken'> {
   useUntilMs: number
   /** `performance.now()` before the row was asked for. */
   askedAtMs: number
+  /** Whether the schedule knows that this account is read. */
+  isMarked: boolean
 }
 
 /** A fill under way: it shows which changes were heard of since it began. */

@@ -138,6 +138,7 @@ export class TokenLookup {
       },
       useUntilMs: useUntilMs(row),
       askedAtMs,
+      isMarked: false,
     }
   }
 }

@@ -13,6 +13,7 @@ import { RenderedTokens, type TokenAnswer, type Warning, warningFor } from './an
 import type { HeldToken, TokenCache } from './cache.ts'
 import { isUnavailable, type TokenLookup } from './lookup.ts'
 import { noToken } from './no-token.ts'
+import type { ReadMarks } from './read-marks.ts'
 import { ReportLimit } from './report-limit.ts'
 import { announceRotation, markAccessTokenDead } from './store.ts'
 
@@ -31,6 +32,7 @@ export interface TokensDependencies {
   cache: TokenCache
   lookup: TokenLookup
   links: ConnectLinks
+  marks: ReadMarks
   readWaitMs: number
   heartbeatMs: number
   log: Logger
@@ -59,6 +61,7 @@ export class Tokens {
       request.integration,
     )
     await this.#refuseUnlessHandedOut(held)
+    this.#with.marks.mark(held)
     if (isStale) return this.#handOutStale(held)
     const nowMs = this.#with.heartbeat.nowMs()
     if (nowMs < held.useUntilMs && held.accessDeadAt === null) return this.#handOut(held, request)
@@ -78,10 +81,7 @@ export class Tokens {
     const held = await this.#freshByName(caller, request)
     const isKnown = generation < held.generation || held.accessDeadAt !== null
     if (isKnown) return this.read(caller, request)
-    if (generation > held.generation) {
-      this.#reports.count(held)
-      throw this.#commitWasLost(held, generation)
-    }
+    if (generation > held.generation) return this.#recover(caller, request, held, generation)
     const { verdict } = await this.#probe(held)
     if (verdict === 'unclear') {
       const detail = 'The provider could not be asked whether the token lives.'
@@ -220,13 +220,26 @@ export class Tokens {
     )
   }
 
-  /** A caller has a token that PostgreSQL does not know: a failover forgot a commit. Never refreshed on. */
-  #commitWasLost(held: HeldToken, reported: number): BrokerError {
+  /**
+   * A caller has a token that PostgreSQL does not know: a failover forgot a commit. What was kept of it is committed;
+   * without that, the account is never refreshed on, for its stored token is spent.
+   */
+  async #recover(
+    caller: Caller,
+    request: TokenRequest,
+    held: HeldToken,
+    reported: number,
+  ): Promise<TokenAnswer> {
+    this.#reports.count(held)
     this.#with.log.fatal(
       { ...nameOf(held), reported },
       'reported generation is newer than the stored one',
     )
-    return new BrokerError(
+    if (await this.#with.refresher.recover(held)) {
+      this.#with.cache.onChange(held, reported)
+      return this.read(caller, request)
+    }
+    throw new BrokerError(
       'storage_unavailable',
       `Generation ${reported} is newer than the stored one: the database lost a commit, or the number is wrong.`,
       { retryAfterSeconds: 10 },

@@ -14,7 +14,7 @@ import { freePorts } from './ports.ts'
 export const OPERATOR_KEY = 'amo_op_test_0123456789abcdef'
 export const CLIENT_ID = '11111111-1111-4111-8111-111111111111'
 export const CLIENT_SECRET = 'canary-client-secret'
-const START_LIMIT_MS = 30_000
+const START_LIMIT_MS = 60_000
 
 /** One for the file: replicas must be able to open what the others sealed. */
 export const ENCRYPTION_KEYS = `test:${randomBytes(32).toString('base64')}`
