@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TokenVerdict } from '../provider/probe.ts'
 import type { RefusalCode } from '../provider/refusals.ts'
+import { countRefusal } from './breaker.ts'
 import { type Claim, commitBudgetMs, nameOf } from './claim.ts'
 import type { Engine } from './engine.ts'
 import type { FailureCode } from './failures.ts'
@@ -49,6 +50,7 @@ export async function followMove(
   // Token and host are right: then it is the client that was refused.
   const isClient = isRefused && verdict.verdict === 'alive'
   if (isClient) await integrations.recordError(claim.integration, 'client_rejected')
+  if (isClient) await countRefusal(claimant, claim, 'client_rejected')
   await holdBack(claimant, claim, isClient ? 'client_rejected' : code, 'refused')
   return false
 }
