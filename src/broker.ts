@@ -92,6 +92,7 @@ export class Broker {
       keyIds: keyRing.keyIds,
       sendLimitMs: config.sendLimitMs,
       settleMs: config.settleMs,
+      breakerMs: config.breakerMs,
     }
     const common = { database, heartbeat, integrations, log }
     const engine = {

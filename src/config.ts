@@ -36,6 +36,7 @@ export interface Config {
   heartbeatMs: number
   drainMs: number
   pacePerSecond: number
+  breakerMs: number
   logLevel: Settings['LOG_LEVEL']
 }
 
@@ -129,6 +130,7 @@ function resolve(read: Settings, problems: string[]): Config {
     heartbeatMs: read.HEARTBEAT_MS,
     drainMs: read.DRAIN_MS,
     pacePerSecond: read.PACE_PER_SECOND,
+    breakerMs: read.BREAKER_MS,
     logLevel: read.LOG_LEVEL,
   }
 }

@@ -66,6 +66,11 @@ export const settings = Type.Object({
     default: 2,
     description: 'refreshes a second and integration',
   }),
+  BREAKER_MS: milliseconds(
+    30_000,
+    100,
+    'how long all sends to a platform stop at first when it fails; twice as long every time, up to 20 times',
+  ),
   SANDBOX_PORT: port(3002, 'port of the sandbox provider (npm run sandbox, npm run demo)'),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     default: 'info',

@@ -7,10 +7,11 @@ import {
   claimDueAccounts,
   mayWrite,
   recordSend,
-  whyNotClaimed,
 } from '../src/refresh/claim.ts'
 import { commitAnswer } from '../src/refresh/commit.ts'
-import { condemn, giveBack, handOver, holdBack } from '../src/refresh/finish.ts'
+import { condemn } from '../src/refresh/condemn.ts'
+import { giveBack, handOver, holdBack } from '../src/refresh/finish.ts'
+import { whyNotClaimed } from '../src/refresh/not-claimed.ts'
 import { takeOverClaims } from '../src/refresh/take-over.ts'
 import { query } from './support/database.ts'
 import { createLedger, KEY, type Ledger } from './support/engine.ts'

@@ -14,6 +14,18 @@ export type AttemptOutcome =
   | 'lost'
   | 'superseded'
 
+export type AttemptPurpose = 'refresh' | 'canary' | 'verdict'
+
+/** An answer that counts against the provider, as a breaker remembers it for a minute. */
+export interface BreakerFailure {
+  account: string
+  code: string
+  /** It may have spent the token. */
+  isAmbiguous: boolean
+  /** PostgreSQL's time, milliseconds since 1970. */
+  atMs: number
+}
+
 /** The tables of `sql/`, for Kysely. What each column means stands there. */
 export interface Tables {
   amo_deployment: {
@@ -36,6 +48,7 @@ export interface Tables {
     stateReason: string | null
     lastErrorCode: string | null
     lastErrorAt: Date | null
+    condemnedAt: Generated<Date[]>
     envDigest: string | null
     pacePerSecond: Generated<number>
     paceTokens: Generated<number>
@@ -87,6 +100,30 @@ export interface Tables {
     outcomeCode: string | null
     committedFingerprint: string | null
     parkedPair: string | null
+    purpose: Generated<AttemptPurpose>
+  }
+  amo_breakers: {
+    key: string
+    failures: ColumnType<BreakerFailure[], string | undefined, string>
+    openUntil: Date | null
+    openedAt: Date | null
+    reason: string | null
+    openings: Generated<number>
+    closedAt: Date | null
+  }
+  /** A view: the breakers of amo_breakers that are open, with each integration behind them. */
+  amo_open_breakers: {
+    integration: string
+    key: string
+    openUntil: Date
+    openedAt: Date
+    reason: string
+  }
+  /** A view. */
+  amo_breaker_scopes: {
+    integration: string
+    scope: 'platform' | 'integration'
+    key: string
   }
   amo_inbox: {
     id: Generated<string>

@@ -40,10 +40,18 @@ export class Health {
     if (this.boundTo !== null) {
       found.push(`deployment: the database belongs to "${this.boundTo}", nothing is refreshed`)
     }
-    for (const { name, state, lastErrorCode } of integrations.all()) {
-      if (state !== 'running') found.push(`integration ${name}: ${state}`)
+    for (const { key, reason, openedAt, openUntil } of integrations.openBreakers()) {
+      const times = `open since ${openedAt.toISOString()}, tries again at ${openUntil.toISOString()}`
+      found.push(`breaker ${key}: nothing is sent after ${reason}; ${times}`)
+    }
+    for (const { name, state, stateReason, lastErrorCode } of integrations.all()) {
+      if (state !== 'running') found.push(`integration ${name}: ${state}${because(stateReason)}`)
       else if (lastErrorCode !== null) found.push(`integration ${name}: ${lastErrorCode}`)
     }
     return found
   }
+}
+
+function because(reason: string | null): string {
+  return reason === null ? '' : `, ${reason}`
 }

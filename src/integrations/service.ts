@@ -8,20 +8,29 @@ import type { KeyedHash } from '../vault/keyed-hash.ts'
 import type { Secret } from '../vault/secret.ts'
 import {
   findIntegrations,
+  findOpenBreakers,
   type IntegrationRow,
+  type OpenBreaker,
   secretAt,
   seedIntegration,
   setIntegrationError,
   setPace,
 } from './store.ts'
+import { tellChanges } from './tell-changes.ts'
 
 /** One set of credentials at one platform. */
 export interface Integration extends OAuthClient {
   name: string
   provider: ProviderName
   state: 'running' | 'paused' | 'halted'
+  /** Why it is halted, or who paused it. */
+  stateReason: string | null
   acceptsInstalls: boolean
   lastErrorCode: string | null
+  lastErrorAt: Date | null
+  pacePerSecond: number
+  /** While there is one, nothing is sent. */
+  breakers: OpenBreaker[]
 }
 
 /** All integrations, held in memory (there are few) and read again whenever one of them changes. */
@@ -51,7 +60,15 @@ export class Integrations {
     this.#reading = this.#reading.then(async () => {
       try {
         const rows = await findIntegrations(this.#database.db)
-        this.#byName = new Map(rows.map((row) => [row.name, this.#open(row)]))
+        const breakers = await findOpenBreakers(this.#database.db)
+        const before = this.#byName
+        this.#byName = new Map(
+          rows.map((row) => {
+            const own = breakers.filter(({ integration }) => integration === row.name)
+            return [row.name, this.#open(row, own)]
+          }),
+        )
+        tellChanges(before, this.#byName, this.#log)
       } catch (error) {
         this.#log.warn({ err: error }, 'integrations could not be read')
       }
@@ -84,6 +101,12 @@ export class Integrations {
     return this.get(name)
   }
 
+  /** Every open breaker once, of however many integrations. */
+  openBreakers(): OpenBreaker[] {
+    const all = this.all().flatMap(({ breakers }) => breakers)
+    return [...new Map(all.map((breaker) => [breaker.key, breaker])).values()]
+  }
+
   /** Those whose redirect URI has this path; two of them may share it. */
   byRedirectPath(path: string): Integration[] {
     return this.all().filter(({ redirectUri }) => new URL(redirectUri).pathname === path)
@@ -97,7 +120,7 @@ export class Integrations {
     }
   }
 
-  #open(row: IntegrationRow): Integration {
+  #open(row: IntegrationRow, breakers: OpenBreaker[]): Integration {
     const keyRing = this.#keyRing
     let opened: Secret | undefined
     return {
@@ -113,8 +136,12 @@ export class Integrations {
       redirectUri: row.redirectUri,
       sandboxOrigin: row.sandboxOrigin,
       state: row.state,
+      stateReason: row.stateReason,
       acceptsInstalls: row.acceptsInstalls,
       lastErrorCode: row.lastErrorCode,
+      lastErrorAt: row.lastErrorAt,
+      pacePerSecond: row.pacePerSecond,
+      breakers,
     }
   }
 }

@@ -6,12 +6,31 @@ import type { KeyedHash } from '../vault/keyed-hash.ts'
 
 export type IntegrationRow = Selectable<Tables['amo_integrations']>
 
+/** Nothing is sent for an integration behind an open breaker until a canary has shown that the provider works. */
+export interface OpenBreaker {
+  integration: string
+  key: string
+  /** The code of the failure that opened it. */
+  reason: string
+  openedAt: Date
+  /** When the canary may go. */
+  openUntil: Date
+}
+
 export function secretAt(name: string, column: 'clientSecret' | 'nextClientSecret') {
   return { table: 'amo_integrations', row: name, column, generation: 0 }
 }
 
 export function findIntegrations(db: Kysely<Tables>): Promise<IntegrationRow[]> {
   return db.selectFrom('amo_integrations').selectAll().orderBy('name').execute()
+}
+
+export function findOpenBreakers(db: Kysely<Tables>): Promise<OpenBreaker[]> {
+  return db
+    .selectFrom('amo_open_breakers')
+    .select(['integration', 'key', 'reason', 'openedAt', 'openUntil'])
+    .orderBy('key')
+    .execute()
 }
 
 /**

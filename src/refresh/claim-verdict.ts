@@ -26,14 +26,14 @@ export async function claimForVerdict(
       for no key update of t
     ), claimed as (
       insert into amo_refresh_attempts
-        (integration, "accountId", generation, "refreshTokenFingerprint", owner, "leaseUntil")
+        (integration, "accountId", generation, "refreshTokenFingerprint", owner, "leaseUntil", purpose)
       select integration, "accountId", generation, fingerprint, ${claimant.owner},
-        clock_timestamp() + ${leaseMs(claimant)} * interval '1 millisecond'
+        clock_timestamp() + ${leaseMs(claimant)} * interval '1 millisecond', 'verdict'
       from target
       on conflict (integration, "accountId") where "finishedAt" is null do nothing
       returning id, "accountId"
     )
-    select target.*, claimed.id as "attemptId", 0 as "sendCount"
+    select target.*, claimed.id as "attemptId", 0 as "sendCount", false as "isCanary"
     from target join claimed using ("accountId")
   `.execute(claimant.claims)
   const [row] = rows

@@ -2,6 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { AccountKey } from '../accounts/account-key.ts'
 import type { Tables } from '../db/tables.ts'
 import { CONNECT_LIMIT_MS } from '../provider/call.ts'
+import { GATES } from './gates.ts'
 
 /** A commit takes no longer on a healthy database; with limits of seconds (tests, the demo) it has as long as a send. */
 const MAX_COMMIT_BUDGET_MS = 10_000
@@ -12,7 +13,10 @@ const MAX_COMMIT_BUDGET_MS = 10_000
  */
 export const LANES = { waiting: 0, due: 1, idle: 2, unproven: 3 } as const
 export type Lane = keyof typeof LANES
-/** The bucket holds two seconds' worth, and always enough for the last lane. */
+/**
+ * The bucket holds two seconds' worth, and always enough for the last lane. No more sends than it holds may be unanswered at a
+ * time: a provider that answers late, or spends and fails, finds that few of them on their way (I10).
+ */
 const MIN_BURST = 4
 const BURST_SECONDS = 2
 
@@ -27,6 +31,8 @@ export interface Claim extends AccountKey {
   apiDomain: string | null
   /** How often the token has been sent under this claim. */
   sendCount: number
+  /** It may send through an open breaker, once its probe says that the provider works again. */
+  isCanary: boolean
   /** By `performance.now()`, counted from before the statement was sent: it ends here no later than there. */
   leaseEndsAtMs: number
 }
@@ -36,10 +42,13 @@ export interface Claimant {
   claims: Kysely<Tables>
   /** The id of this process start: a restarted process owns nothing of what it owned before. */
   owner: string
-  deploymentId: string
+  /** Null: this process holds, and claims nothing. */
+  deploymentId: string | null
   keyIds: string[]
   sendLimitMs: number
   settleMs: number
+  /** How long a breaker stays open at first. */
+  breakerMs: number
 }
 
 /** What is kept of a lease for the commit that follows an answer. */
@@ -82,16 +91,42 @@ export function claimDueAccounts(
   const due = sql`
     t."nextAttemptAt" <= now()
     order by t."nextAttemptAt"
-    limit (select least(${limit}::float8, greatest(0, floor(${bucket} - ${LANES.due}::float8)))::int
+    limit (select least(${limit}::float8, greatest(0, floor(${room('due')})))::int
       from amo_integrations i where i.name = ${integration})
     for no key update of t skip locked`
   return claim_(claimant, integration, 'due', due)
 }
 
+/**
+ * Claims one account for the send that finds out whether the provider works again, where a breaker's time is over: exactly
+ * one, whichever replica and integration comes first. Any account that is due, so that none that is in a state of its own
+ * keeps the breaker open for all.
+ */
+export async function claimCanaries(claimant: Claimant): Promise<Claim[]> {
+  const { rows } = await sql<{ integration: string }>`
+    select distinct integration from amo_open_breakers where "openUntil" <= clock_timestamp()
+  `.execute(claimant.claims)
+  const due = sql`
+    t."nextAttemptAt" <= now()
+    order by random() limit 1
+    for no key update of t skip locked`
+  const claims = []
+  for (const { integration } of rows) {
+    claims.push(...(await claim_(claimant, integration, 'due', due, 'canary')))
+  }
+  return claims
+}
+
+const burst = sql`greatest(${MIN_BURST}::float8, i."pacePerSecond" * ${BURST_SECONDS}::float8)`
+
 /** Tokens in an integration's pace bucket at this moment. */
-const bucket = sql`least(
-  greatest(${MIN_BURST}::float8, i."pacePerSecond" * ${BURST_SECONDS}::float8),
+const bucket = sql`least(${burst},
   i."paceTokens" + i."pacePerSecond" * extract(epoch from clock_timestamp() - i."paceAt"))`
+
+/** How many claims of this lane the integration has room for: by its pace, and by what is unanswered. */
+function room(lane: Lane): RawBuilder<number> {
+  return sql<number>`(least(${bucket}, ${burst} - amo_unanswered(i.name)) - ${LANES[lane]}::float8)`
+}
 
 /**
  * The claim, one statement. Each part guards against a trace of the model checker:
@@ -99,7 +134,7 @@ const bucket = sql`least(
  * the holder left, not by its own older snapshot (R1);
  * the token comes from the locked row – none that was read earlier or later is ever sent (R2);
  * `on conflict do nothing` on unfinished attempts – at most one claim an account.
- * Lock order, everywhere: amo_tokens, amo_integrations, amo_refresh_attempts.
+ * Lock order, everywhere: amo_tokens, amo_integrations, amo_breakers, amo_refresh_attempts.
  * `set_config` makes this one transaction wait for the disk, also behind a transaction pooler.
  */
 async function claim_(
@@ -107,7 +142,9 @@ async function claim_(
   integration: string,
   lane: Lane,
   due: RawBuilder<unknown>,
+  purpose: 'refresh' | 'canary' = 'refresh',
 ): Promise<Claim[]> {
+  const gate = GATES[purpose]
   const askedAtMs = performance.now()
   const { rows } = await sql<ClaimRow>`
     with due as materialized (
@@ -120,24 +157,25 @@ async function claim_(
         and exists (select from amo_deployment where "deploymentId" = ${claimant.deploymentId})
         and not exists (select from amo_refresh_attempts a where a.integration = t.integration
           and a."accountId" = t."accountId" and a."finishedAt" is null)
-        and ${due}
+        and ${gate.isPassable} and ${due}
     ), paced as (
       update amo_integrations i
       set "paceTokens" = ${bucket} - (select count(*) from due), "paceAt" = clock_timestamp()
       where i.name = ${integration} and i.state = 'running' and exists (select from due)
-        and ${bucket} - ${LANES[lane]}::float8 >= (select count(*) from due)
+        and ${room(lane)} >= (select count(*) from due)
       returning i.name
+    ), passed as (${gate.pass(leaseMs(claimant))}
     ), claimed as (
       insert into amo_refresh_attempts
-        (integration, "accountId", generation, "refreshTokenFingerprint", owner, "leaseUntil")
-      select paced.name, due."accountId", due.generation, due."refreshTokenFingerprint",
-        ${claimant.owner}, clock_timestamp() + ${leaseMs(claimant)} * interval '1 millisecond'
-      from due, paced
+        (integration, "accountId", generation, "refreshTokenFingerprint", owner, "leaseUntil", purpose)
+      select passed.name, due."accountId", due.generation, due."refreshTokenFingerprint",
+        ${claimant.owner}, clock_timestamp() + ${leaseMs(claimant)} * interval '1 millisecond', ${purpose}
+      from due, (select distinct name from passed) passed
       on conflict (integration, "accountId") where "finishedAt" is null do nothing
       returning id, "accountId"
     )
     select claimed.id as "attemptId", "accountId", due.generation, due."refreshTokenFingerprint" as fingerprint,
-      due."refreshToken", due.domain, due."apiDomain", 0 as "sendCount"
+      due."refreshToken", due.domain, due."apiDomain", 0 as "sendCount", ${purpose} = 'canary' as "isCanary"
     from claimed join due using ("accountId")
   `.execute(claimant.claims)
   const leaseEndsAtMs = askedAtMs + leaseMs(claimant)
@@ -161,6 +199,8 @@ export async function recordSend(claimant: Claimant, claim: Claim): Promise<bool
       and t.generation = a.generation and t."refreshTokenFingerprint" = a."refreshTokenFingerprint"
       and t.status in ('active', 'pending') and not t.paused and not t.shadow
       and exists (select from amo_integrations i where i.name = t.integration and i.state = 'running')
+      and a.purpose <> 'verdict' and (a.purpose = 'canary'
+        or not exists (select from amo_open_breakers o where o.integration = t.integration))
       and set_config('synchronous_commit', 'on', true) = 'on'
     returning a."sendCount"
   `.execute(claimant.claims)
@@ -178,46 +218,6 @@ export async function recordSend(claimant: Claimant, claim: Claim): Promise<bool
 export function mayWrite(claimant: Claimant, claim: Claim): boolean {
   const neededMs = claimant.sendLimitMs + commitBudgetMs(claimant)
   return claim.leaseEndsAtMs - performance.now() >= neededMs
-}
-
-export type NotClaimed =
-  | { reason: 'gone' | 'moved_on' | 'not_due' | 'not_sendable' | 'held_back' | 'paced' }
-  | { reason: 'held'; leaseLeftMs: number }
-
-/** Why `claimAccount` claimed nothing, as of now. */
-export async function whyNotClaimed(
-  claimant: Claimant,
-  key: AccountKey,
-  generation: number,
-): Promise<NotClaimed> {
-  const { rows } = await sql<{
-    generation: number
-    isSendable: boolean
-    isDue: boolean
-    failedAttempts: number
-    leaseLeftMs: number | null
-  }>`
-    select t.generation, t."failedAttempts",
-      t.status in ('active', 'pending') and t.kind = 'oauth' and not t.paused and not t.shadow
-        and split_part(t."refreshToken", '.', 1) = any(${claimant.keyIds}::text[])
-        and i.state = 'running' and d."deploymentId" is not null as "isSendable",
-      coalesce(t."nextAttemptAt" <= clock_timestamp()
-        or (t."failedAttempts" = 0 and t."refreshAt" <= clock_timestamp()), false) as "isDue",
-      (extract(epoch from a."leaseUntil" - clock_timestamp()) * 1000)::float8 as "leaseLeftMs"
-    from amo_tokens t
-    join amo_integrations i on i.name = t.integration
-    left join amo_deployment d on d."deploymentId" = ${claimant.deploymentId}
-    left join amo_refresh_attempts a on a.integration = t.integration
-      and a."accountId" = t."accountId" and a."finishedAt" is null
-    where t.integration = ${key.integration} and t."accountId" = ${key.accountId}
-  `.execute(claimant.claims)
-  const [row] = rows
-  if (row === undefined) return { reason: 'gone' }
-  if (row.generation !== generation) return { reason: 'moved_on' }
-  if (row.leaseLeftMs !== null) return { reason: 'held', leaseLeftMs: Math.max(0, row.leaseLeftMs) }
-  if (!row.isSendable) return { reason: 'not_sendable' }
-  if (!row.isDue) return { reason: row.failedAttempts > 0 ? 'held_back' : 'not_due' }
-  return { reason: 'paced' }
 }
 
 /** A claim or an answer in the log. */

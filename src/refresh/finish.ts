@@ -57,22 +57,6 @@ export async function handOver(claimant: Claimant, claim: Claim, code: FailureCo
   await change(claimant, claim, end, lastError(code))
 }
 
-/**
- * Says that a person must authorize the account again: in one statement, fenced like a commit, and by the owner of the
- * claim alone (R5). False when the row has moved on, or the claim is not ours any more: nobody is condemned then.
- */
-export async function condemn(
-  claimant: Claimant,
-  claim: Claim,
-  code: FailureCode,
-  outcome: 'refused' | 'lost',
-): Promise<boolean> {
-  const end = sql`"finishedAt" = clock_timestamp(), outcome = ${outcome}, "outcomeCode" = ${code}`
-  const set = sql`status = 'reauth_required', "failedAttempts" = 1,
-    "nextAttemptAt" = ${recheckAt(sql`1`)}, ${lastError(code)}`
-  return change(claimant, claim, end, set)
-}
-
 /** Ends a look at an account that changed nothing: without a trace on an account that nobody condemned. */
 export async function endCheck(claimant: Claimant, claim: Claim): Promise<void> {
   await change(claimant, claim, CHECKED, sql`"nextAttemptAt" = t."nextAttemptAt"`)
@@ -111,13 +95,13 @@ export function disconnect(claimant: Claimant, claim: Claim): Promise<boolean> {
 
 const CHECKED = sql`"finishedAt" = clock_timestamp(), outcome = 'not_sent', "outcomeCode" = 'checked'`
 
-function recheckAt(times: RawBuilder<unknown>): RawBuilder<unknown> {
+export function recheckAt(times: RawBuilder<unknown>): RawBuilder<unknown> {
   const waits = sql`${RECHECK_AFTER_SECONDS}::float8[]`
   return sql`clock_timestamp() + interval '1 second' * (0.75 + random() / 2)
     * (${waits})[least(${times}, ${RECHECK_AFTER_SECONDS.length})]`
 }
 
-function lastError(code: FailureCode): RawBuilder<unknown> {
+export function lastError(code: FailureCode): RawBuilder<unknown> {
   return sql`"lastErrorCode" = ${code}, "lastErrorAt" = clock_timestamp()`
 }
 

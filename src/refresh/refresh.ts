@@ -1,19 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type AccountKey, keyText } from '../accounts/account-key.ts'
 import { REFUSALS } from '../provider/refusals.ts'
-import {
-  type Claim,
-  claimAccount,
-  type Lane,
-  leaseMs,
-  type NotClaimed,
-  nameOf,
-  whyNotClaimed,
-} from './claim.ts'
+import { isWorthSending } from './canary.ts'
+import { type Claim, claimAccount, type Lane, leaseMs, nameOf } from './claim.ts'
 import { findFence } from './commit.ts'
 import type { Engine } from './engine.ts'
 import { giveBack } from './finish.ts'
 import type { RefreshLock } from './lock.ts'
+import { type NotClaimed, whyNotClaimed } from './not-claimed.ts'
 import { followMove, isUnspent } from './resolve.ts'
 import { send } from './send.ts'
 import { sortAnswer } from './sort.ts'
@@ -108,6 +102,7 @@ export class Refresher {
     const isTakenOver = claim.sendCount > 0
     if (!(await this.#maySend(claim, isTakenOver))) return
     if (this.#isStopping) return giveBack(claimant, claim, isTakenOver)
+    if (!(await isWorthSending(this.#engine, claim))) return
     if (claim.domain === null && !(await followMove(this.#engine, claim, 'account_not_found')))
       return
     const result = await send(this.#engine, claim, claim.domain ?? '')

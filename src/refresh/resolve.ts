@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TokenVerdict } from '../provider/probe.ts'
 import type { RefusalCode } from '../provider/refusals.ts'
+import { countRefusal } from './breaker.ts'
 import { type Claim, commitBudgetMs, nameOf } from './claim.ts'
+import { condemn } from './condemn.ts'
 import type { Engine } from './engine.ts'
 import type { FailureCode } from './failures.ts'
-import { condemn, handOver, holdBack, moveAccount, wasSentBefore } from './finish.ts'
+import { handOver, holdBack, moveAccount, wasSentBefore } from './finish.ts'
 import { adoptParked } from './parked.ts'
 import { probeAfterSend, probeClaim } from './probe-claim.ts'
 import { atStep } from './steps.ts'
@@ -49,6 +51,7 @@ export async function followMove(
   // Token and host are right: then it is the client that was refused.
   const isClient = isRefused && verdict.verdict === 'alive'
   if (isClient) await integrations.recordError(claim.integration, 'client_rejected')
+  if (isClient) await countRefusal(claimant, claim, 'client_rejected')
   await holdBack(claimant, claim, isClient ? 'client_rejected' : code, 'refused')
   return false
 }

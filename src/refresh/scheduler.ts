@@ -1,5 +1,5 @@
 import { Repeated } from '../repeated.ts'
-import { claimDueAccounts } from './claim.ts'
+import { type Claim, claimCanaries, claimDueAccounts } from './claim.ts'
 import type { Engine } from './engine.ts'
 import type { Refresher } from './refresh.ts'
 import { atStep } from './steps.ts'
@@ -36,13 +36,17 @@ export class Scheduler {
     for (const { name, state } of this.#engine.integrations.all()) {
       const room = Math.min(BATCH, MAX_UNDER_WAY - this.#underWay)
       if (state !== 'running' || room <= 0) continue
-      for (const claim of await claimDueAccounts(this.#engine.claimant, name, room)) {
-        atStep('claimed', claim)
-        this.#underWay += 1
-        this.#refresher.carryOut(claim).finally(() => {
-          this.#underWay -= 1
-        })
-      }
+      for (const claim of await claimDueAccounts(this.#engine.claimant, name, room))
+        this.#carryOut(claim)
     }
+    for (const claim of await claimCanaries(this.#engine.claimant)) this.#carryOut(claim)
+  }
+
+  #carryOut(claim: Claim): void {
+    atStep('claimed', claim)
+    this.#underWay += 1
+    this.#refresher.carryOut(claim).finally(() => {
+      this.#underWay -= 1
+    })
   }
 }

@@ -1,4 +1,5 @@
 import { REFUSALS } from '../provider/refusals.ts'
+import { countRefusal, countSuccess } from './breaker.ts'
 import { type Claim, nameOf } from './claim.ts'
 import type { Engine } from './engine.ts'
 import { giveBack, handOver, holdBack } from './finish.ts'
@@ -16,15 +17,20 @@ export async function sortAnswer(
   const { claimant, log, integrations } = engine
   if (result.kind === 'pair') {
     const { result: end } = await storeAnswer(engine, result.answer)
-    return end === 'foreign' ? handOver(claimant, claim, 'unreadable_answer') : undefined
+    if (end !== 'foreign') return countSuccess(claimant, claim)
+    await countRefusal(claimant, claim, 'unreadable_answer')
+    return handOver(claimant, claim, 'unreadable_answer')
   }
   if (result.kind === 'not_ours') return giveBack(claimant, claim, isTakenOver)
   if (result.kind === 'timed_out') {
     storeLate(engine, result.late)
     log.warn(nameOf(claim), 'refresh not answered in time')
+    await countRefusal(claimant, claim, 'no_answer')
     return handOver(claimant, claim, 'no_answer')
   }
   log.warn({ ...nameOf(claim), ...result }, 'refresh refused')
+  // Before the claim is let go: the slot that it leaves must find the breaker open.
+  await countRefusal(claimant, claim, result.kind === 'refused' ? result.code : 'not_reached')
   if (result.kind === 'not_written') return holdBack(claimant, claim, 'not_reached', 'not_sent')
   const { code, retryAfterSeconds } = result
   switch (REFUSALS[code].kind) {

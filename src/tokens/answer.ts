@@ -75,7 +75,7 @@ export class RenderedTokens {
 }
 
 /** Why a token is handed out without a promise. */
-export function warningFor(held: HeldToken): Warning {
+export function warningFor(held: HeldToken, isBehindBreaker: boolean): Warning {
   if (held.status === 'reauth_required') return 'reauth_required'
-  return held.failedAttempts > 0 ? 'provider_unavailable' : 'refresh_pending'
+  return held.failedAttempts > 0 || isBehindBreaker ? 'provider_unavailable' : 'refresh_pending'
 }

@@ -67,7 +67,7 @@ export class Tokens {
     if (nowMs < held.useUntilMs && held.accessDeadAt === null) return this.#handOut(held, request)
     // After a failure nobody tries before the planned time: there is nothing to wait for, and no need to ask.
     const isHeldBack = held.failedAttempts > 0 && nowMs < (held.nextAttemptAt?.getTime() ?? 0)
-    return isHeldBack
+    return isHeldBack || this.#isBehindBreaker(held)
       ? this.#handOutOld(held, request)
       : this.#join(held, request, this.#with.readWaitMs)
   }
@@ -176,9 +176,13 @@ export class Tokens {
     const isGrantable = minTtlSeconds * 1000 <= expiresAtMs - held.useUntilMs
     const neededMs = isGrantable ? minTtlSeconds * 1000 : 0
     if (held.accessDeadAt !== null || expiresAtMs - nowMs <= neededMs) {
-      throw noToken(held, end, nowMs)
+      throw noToken(held, this.#with.integrations.find(held.integration), end, nowMs)
     }
-    return this.#render(held, warningFor(held))
+    return this.#render(held, warningFor(held, this.#isBehindBreaker(held)))
+  }
+
+  #isBehindBreaker({ integration }: HeldToken): boolean {
+    return (this.#with.integrations.find(integration)?.breakers ?? []).length > 0
   }
 
   async #handOutStale(held: HeldToken): Promise<TokenAnswer> {

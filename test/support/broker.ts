@@ -153,7 +153,7 @@ export async function startBroker(t: Test, options: BrokerOptions): Promise<Test
 }
 
 /** The database's name: unique to the test, so that tests share Redis but no lock. */
-function deploymentOf(databaseUrl: string): string {
+export function deploymentOf(databaseUrl: string): string {
   return new URL(databaseUrl).pathname.slice(1)
 }
 

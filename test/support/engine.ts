@@ -62,6 +62,7 @@ export async function createLedger(t: Test): Promise<Ledger> {
     keyIds: config.keyRing.keyIds,
     sendLimitMs: 30_000,
     settleMs: 60_000,
+    breakerMs: 30_000,
   }
   const addAccount = async (key: AccountKey, dueInSeconds: number) => {
     const [row] = await query(databaseUrl, `select nextval('amo_generation') as generation`)
