@@ -6,6 +6,7 @@ import type { Broker } from './broker.ts'
 import { clientRoutes } from './clients/routes.ts'
 import { BrokerError } from './errors.ts'
 import { livenessRoutes, readinessRoutes } from './health/routes.ts'
+import { metricsRoutes } from './metrics/routes.ts'
 import { disconnectRoutes } from './onboarding/disconnect-routes.ts'
 import { connectLinkRoutes, onboardingRoutes } from './onboarding/routes.ts'
 import { authPlugin } from './plugins/auth.ts'
@@ -35,6 +36,7 @@ export async function buildInternalApp(options: AppOptions): Promise<FastifyInst
   const app = await baseApp(options, { title: 'amo token broker, internal', isInternal: true })
   await app.register(livenessRoutes)
   await app.register(readinessRoutes, { health: broker.health })
+  await app.register(metricsRoutes, { registry: broker.metrics })
   await app.register(docsRoutes, { path: '/docs' })
   const guesses = await makeGuessLimit(app, broker.redis, broker.deploymentId)
   await app.register(async (guarded) => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import { Registry } from 'prom-client'
 import { parseAccountNotification } from './accounts/account-key.ts'
 import { ClientDirectory } from './clients/directory.ts'
 import { Clients } from './clients/service.ts'
@@ -14,6 +15,8 @@ import { openRedis } from './db/redis.ts'
 import { Spool } from './db/spool.ts'
 import { Health } from './health/service.ts'
 import { Integrations } from './integrations/service.ts'
+import { registerGauges } from './metrics/gauges.ts'
+import { createRefreshCounters } from './metrics/refresh-counters.ts'
 import { DisconnectHooks } from './onboarding/disconnect.ts'
 import { KeptCodes } from './onboarding/kept-codes.ts'
 import { ConnectLinks } from './onboarding/links.ts'
@@ -39,6 +42,7 @@ const START_RETRY_MS = 1_000
 /** The broker apart from HTTP: every feature put together, opened in order and closed in the opposite one. */
 export class Broker {
   readonly health: Health
+  readonly metrics = new Registry()
   readonly database: Database
   readonly redis: Redis | null
   readonly deploymentId: string
@@ -95,11 +99,13 @@ export class Broker {
       breakerMs: config.breakerMs,
     }
     const common = { database, heartbeat, integrations, log }
+    registerGauges(this.metrics, { database, heartbeat, keptAnswers })
     const engine = {
       ...common,
       claimant,
       committer,
       keptAnswers,
+      counters: createRefreshCounters(this.metrics),
       underWay: this.#underWay,
       lingerMs,
     }

@@ -37,6 +37,7 @@ const OPERATORS_404 = [401, 403, 403, 403, 404] as const
 const INTERNAL: Record<string, Row> = {
   'GET /health/live': { path: '/health/live', expected: OPEN },
   'GET /health/ready': { path: '/health/ready', expected: OPEN },
+  'GET /metrics': { path: '/metrics', expected: OPEN },
   'GET /openapi.json': { path: '/openapi.json', expected: OPEN },
   'GET /docs': { path: '/docs', expected: OPEN },
   'GET /docs/json': { path: '/docs/json', expected: OPEN },

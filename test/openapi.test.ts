@@ -20,7 +20,7 @@ interface Document {
 }
 
 /** The internal listener's that need no key: they name no account. */
-const OPEN = ['GET /health/live', 'GET /health/ready']
+const OPEN = ['GET /health/live', 'GET /health/ready', 'GET /metrics']
 
 const FOLDER = new URL('../openapi/', import.meta.url)
 const README = new URL('../README.md', import.meta.url)

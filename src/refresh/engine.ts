@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Heartbeat } from '../db/heartbeat.ts'
 import type { Integrations } from '../integrations/service.ts'
+import type { RefreshCounters } from '../metrics/refresh-counters.ts'
 import type { Claimant } from './claim.ts'
 import type { Committer } from './commit.ts'
 import type { KeptAnswers } from './kept-answers.ts'
@@ -13,6 +14,7 @@ export interface Engine {
   integrations: Integrations
   heartbeat: Heartbeat
   keptAnswers: KeptAnswers
+  counters: RefreshCounters
   underWay: UnderWay
   lingerMs: number
   log: Logger

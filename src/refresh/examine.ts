@@ -22,7 +22,9 @@ export async function recheckCondemned(engine: Engine, key: AccountKey): Promise
   if (verdict === 'recovered') return
   if (verdict !== 'alive') return recheckLater(claimant, claim)
   atStep('reviving', claim)
-  if (await revive(claimant, claim)) log.warn(nameOf(claim), 'condemned account lives')
+  if (!(await revive(claimant, claim))) return
+  engine.counters.revived.inc()
+  log.warn(nameOf(claim), 'condemned account lives')
 }
 
 /**

@@ -98,7 +98,9 @@ export class Refresher {
   }
 
   async #carryOut(claim: Claim): Promise<void> {
-    const { claimant } = this.#engine
+    const { claimant, counters } = this.#engine
+    using timing = new DisposableStack()
+    timing.defer(counters.refreshSeconds.startTimer())
     const isTakenOver = claim.sendCount > 0
     if (!(await this.#maySend(claim, isTakenOver))) return
     if (this.#isStopping) return giveBack(claimant, claim, isTakenOver)

@@ -81,7 +81,9 @@ export async function condemnUnlessAlive(
     log.error({ ...nameOf(claim), code }, 'refresh token refused but alive')
     return holdBack(claimant, claim, code, 'refused')
   }
-  const isElsewhere = code === 'token_revoked' && !(await wasSentBefore(claimant, claim))
+  const isSpent = code === 'token_revoked'
+  const isElsewhere = isSpent && !(await wasSentBefore(claimant, claim))
+  if (isSpent && !isElsewhere) engine.counters.reuseSuspected.inc()
   return pronounce(engine, claim, isElsewhere ? 'spent_elsewhere' : code, 'refused')
 }
 
@@ -107,5 +109,7 @@ async function pronounce(
   atStep('condemning', claim)
   const isDone = await condemn(engine.claimant, claim, code, outcome)
   atStep('condemned', claim)
-  if (isDone) engine.log.error({ ...nameOf(claim), code }, 'account must be authorized again')
+  if (!isDone) return
+  engine.counters.condemned.inc({ integration: claim.integration, code })
+  engine.log.error({ ...nameOf(claim), code }, 'account must be authorized again')
 }

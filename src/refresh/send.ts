@@ -58,7 +58,9 @@ export async function send(engine: Engine, claim: Claim, domain: string): Promis
 /** Step 5: on disk, sealed, in the tick that read it, and in Redis while the commit runs. */
 function keepAnswer(engine: Engine, claim: Claim, body: Secret, sentAtMs: number): void {
   atStep('answered', claim)
+  const kept = engine.counters.keepSeconds.startTimer()
   const { copied } = engine.keptAnswers.keep({ ...originOf(engine, claim, sentAtMs), body })
+  kept()
   atStep('kept', claim)
   engine.underWay.track(copied.then(() => atStep('copied', claim)))
 }

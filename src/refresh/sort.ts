@@ -14,9 +14,11 @@ export async function sortAnswer(
   result: SendResult,
   isTakenOver: boolean,
 ): Promise<void> {
-  const { claimant, log, integrations } = engine
+  const { claimant, log, integrations, counters } = engine
+  const count = (end: string) => counters.ends.inc({ integration: claim.integration, end })
   if (result.kind === 'pair') {
     const { result: end } = await storeAnswer(engine, result.answer)
+    count(end)
     if (end !== 'foreign') return countSuccess(claimant, claim)
     await countRefusal(claimant, claim, 'unreadable_answer')
     return handOver(claimant, claim, 'unreadable_answer')
@@ -25,10 +27,12 @@ export async function sortAnswer(
   if (result.kind === 'timed_out') {
     storeLate(engine, result.late)
     log.warn(nameOf(claim), 'refresh not answered in time')
+    count('no_answer')
     await countRefusal(claimant, claim, 'no_answer')
     return handOver(claimant, claim, 'no_answer')
   }
   log.warn({ ...nameOf(claim), ...result }, 'refresh refused')
+  count(result.kind === 'refused' ? result.code : 'not_reached')
   // Before the claim is let go: the slot that it leaves must find the breaker open.
   await countRefusal(claimant, claim, result.kind === 'refused' ? result.code : 'not_reached')
   if (result.kind === 'not_written') return holdBack(claimant, claim, 'not_reached', 'not_sent')

@@ -78,6 +78,7 @@ export class Sweeper {
   async #takeOver(): Promise<void> {
     for (const claim of await takeOverClaims(this.#engine.claimant, TAKE_OVER_BATCH)) {
       atStep('taken_over', claim)
+      this.#engine.counters.takeOvers.inc()
       this.#engine.log.warn({ ...nameOf(claim), sent: claim.sendCount }, 'refresh taken over')
       this.#refresher.carryOut(claim)
     }
