@@ -27,7 +27,7 @@ EXPOSE 3000 3001
 USER 1000:1000
 # Liveness alone: PostgreSQL being down is no reason to restart a broker that still serves held tokens.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.INTERNAL_PORT || 3000) + '/health/live').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.PUBLIC_PORT || 3001) + '/health/live').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # Without npm in between, so that SIGTERM reaches the broker.
 CMD ["node", "src/main.ts"]
 LABEL org.opencontainers.image.title="amo-token-broker" \

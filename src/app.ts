@@ -1,39 +1,50 @@
+import type { Server } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
+import fastify, { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { accountRoutes } from './accounts/routes.ts'
 import type { Broker } from './broker.ts'
 import { clientRoutes } from './clients/routes.ts'
+import type { InternalTls, TrustProxy } from './config-listeners.ts'
 import { BrokerError } from './errors.ts'
 import { livenessRoutes, readinessRoutes } from './health/routes.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { disconnectRoutes } from './onboarding/disconnect-routes.ts'
 import { connectLinkRoutes, onboardingRoutes } from './onboarding/routes.ts'
+import { addressLimitPlugin } from './plugins/address-limit.ts'
 import { authPlugin } from './plugins/auth.ts'
 import { docsRoutes, openapiPlugin } from './plugins/docs.ts'
 import { makeGuessLimit } from './plugins/guess-limit.ts'
 import { answerClientError, problemsPlugin, sendProblem } from './plugins/problems.ts'
 import { requestLogPlugin } from './plugins/request-log.ts'
+import { securityHeadersPlugin } from './plugins/security-headers.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 import type { Secret } from './vault/secret.ts'
 
 const BODY_LIMIT_BYTES = 64 * 1024
-/** Slow clients: to send a whole request, and to be quiet on a connection. */
+/** Slow clients: to send a whole request, its head included, and to be quiet on a connection. */
 const REQUEST_TIMEOUT_MS = 10_000
 const CONNECTION_TIMEOUT_MS = 60_000
+/** How often Node looks for them; by itself only twice a minute. */
+const LOOK_INTERVAL_MS = 2_000
 const MAX_PARAM_LENGTH = 300
 
 export interface AppOptions {
   broker: Broker
   log: Logger
   operatorKey: Secret
-  trustProxy: boolean
+  /** Of the public listener. Whoever reaches the internal one is taken for what its own address is. */
+  trustProxy: TrustProxy
+  internalTls: InternalTls | null
 }
 
 /** For the company's own services, operators and monitoring. */
 export async function buildInternalApp(options: AppOptions): Promise<FastifyInstance> {
   const { broker, operatorKey } = options
-  const app = await baseApp(options, { title: 'amo token broker, internal', isInternal: true })
+  const app = await baseApp(
+    { ...options, trustProxy: false },
+    { title: 'amo token broker, internal', isInternal: true },
+  )
   await app.register(livenessRoutes)
   await app.register(readinessRoutes, { health: broker.health })
   await app.register(metricsRoutes, { registry: broker.metrics })
@@ -53,9 +64,13 @@ export async function buildInternalApp(options: AppOptions): Promise<FastifyInst
 /** For browsers and the provider's servers: all that an ingress exposes. */
 export async function buildPublicApp(options: AppOptions): Promise<FastifyInstance> {
   const { broker } = options
-  const app = await baseApp(options, { title: 'amo token broker, public', isInternal: false })
+  const app = await baseApp(
+    { ...options, internalTls: null },
+    { title: 'amo token broker, public', isInternal: false },
+  )
   await app.register(livenessRoutes)
   await app.register(async (open) => {
+    await open.register(addressLimitPlugin, broker)
     refuseUntilReady(open, broker)
     await open.register(disconnectRoutes, { hooks: broker.disconnects })
     await open.register(onboardingRoutes, broker)
@@ -64,12 +79,18 @@ export async function buildPublicApp(options: AppOptions): Promise<FastifyInstan
 }
 
 async function baseApp(
-  { log, trustProxy }: AppOptions,
+  { log, trustProxy, internalTls }: AppOptions,
   docs: { title: string; isInternal: boolean },
 ): Promise<FastifyInstance> {
-  const server: FastifyServerOptions = {
+  const limits = {
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: LOOK_INTERVAL_MS,
+  }
+  const server: FastifyHttpOptions<Server> = {
+    http: limits,
     loggerInstance: log,
-    trustProxy,
+    trustProxy: typeof trustProxy === 'number' ? (_address, hop) => hop < trustProxy : trustProxy,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
@@ -85,11 +106,23 @@ async function baseApp(
       sendProblem(request, reply, new BrokerError('bad_request', 'The URL cannot be read.')),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
   }
+  if (internalTls !== null)
+    Object.assign(server, { https: { ...limits, ...httpsOptions(internalTls) } })
   const app = fastify(server).withTypeProvider<TypeBoxTypeProvider>()
   await app.register(requestLogPlugin, { log })
+  await app.register(securityHeadersPlugin)
   await app.register(problemsPlugin)
   await app.register(openapiPlugin, docs)
   return app
+}
+
+function httpsOptions({ cert, key, clientCa }: InternalTls) {
+  const asksClients = { ca: clientCa, requestCert: true, rejectUnauthorized: true }
+  return {
+    cert,
+    key: key.reveal(),
+    ...(clientCa === null ? {} : asksClients),
+  }
 }
 
 function refuseUntilReady(app: FastifyInstance, broker: Broker): void {

@@ -1,6 +1,12 @@
 import env from '@fastify/env'
 import fastify from 'fastify'
 import { ConfigError, checkUrl, nearMisses, originOf } from './config-checks.ts'
+import {
+  type InternalTls,
+  readInternalTls,
+  readTrustProxy,
+  type TrustProxy,
+} from './config-listeners.ts'
 import { type Settings, settings } from './settings.ts'
 import { KeyRing } from './vault/key-ring.ts'
 import { Secret } from './vault/secret.ts'
@@ -24,7 +30,9 @@ export interface Config {
   internal: { host: string; port: number }
   public: { host: string; port: number }
   publicUrl: string | null
-  trustProxy: boolean
+  trustProxy: TrustProxy
+  /** Null: plain http. */
+  internalTls: InternalTls | null
   keyRing: KeyRing
   /** Null in embedded mode when it is to be read from, or made in, `dataDir`. */
   operatorKey: Secret | null
@@ -119,7 +127,8 @@ function resolve(read: Settings, problems: string[]): Config {
     internal: { host: read.INTERNAL_HOST, port: read.INTERNAL_PORT },
     public: { host: read.PUBLIC_HOST, port: read.PUBLIC_PORT },
     publicUrl: read.PUBLIC_URL ? originOf(read.PUBLIC_URL) : null,
-    trustProxy: read.TRUST_PROXY,
+    trustProxy: readTrustProxy(read, problems),
+    internalTls: readInternalTls(read, problems),
     keyRing: keyRing(read.ENCRYPTION_KEYS, problems),
     operatorKey: secretOrNull(read.OPERATOR_KEY),
     integrations,

@@ -51,7 +51,8 @@ async function run(config: Config, log: Logger): Promise<void> {
   const operatorKey = config.operatorKey ?? (await ownOperatorKey(config.dataDir, log))
   const broker = await Broker.open(config, log)
   open.defer(() => broker.close())
-  const options = { broker, log, operatorKey, trustProxy: config.trustProxy }
+  const { trustProxy, internalTls } = config
+  const options = { broker, log, operatorKey, trustProxy, internalTls }
   const listeners = [
     [await buildInternalApp(options), config.internal, 'INTERNAL_PORT or INTERNAL_HOST'],
     [await buildPublicApp(options), config.public, 'PUBLIC_PORT or PUBLIC_HOST'],

@@ -28,10 +28,16 @@ export const settings = Type.Object({
   PUBLIC_URL: optional(
     'origin of the public listener as browsers see it; empty: that of the redirect URIs',
   ),
-  TRUST_PROXY: Type.Boolean({
-    default: false,
-    description: 'take client addresses from X-Forwarded-For',
+  TRUST_PROXY: Type.String({
+    default: 'false',
+    description:
+      'public listener: take addresses from X-Forwarded-For; true: of one proxy, or their number, or their addresses',
   }),
+  INTERNAL_TLS_CERT: optional('internal listener over https: file with its certificates, PEM'),
+  INTERNAL_TLS_KEY: optional('internal listener over https: file with its private key, PEM'),
+  INTERNAL_TLS_CLIENT_CA: optional(
+    'only clients whose certificate this authority signed: file, PEM',
+  ),
   ENCRYPTION_KEYS: optional(
     'id:base64[,id:base64…]: the first seals, all open; npm run --silent keygen makes one',
   ),

@@ -103,6 +103,10 @@ const PUBLIC: Record<string, { path: string; status: number }> = {
     status: 404,
   },
   'GET /onboarding/problems/:code': { path: '/onboarding/problems/no_code', status: 400 },
+  'GET /hooks/disconnect': {
+    path: `/hooks/disconnect?account_id=1&client_uuid=x&signature=${'0'.repeat(64)}`,
+    status: 403,
+  },
   'GET /*': { path: `${CALLBACK}?code=canary`, status: 303 },
 }
 

@@ -138,7 +138,6 @@ t.test('a value of the wrong type or size is named, with what it must be', async
     } else if (schema.type !== 'string') {
       const type = new RegExp(`^${name} must be ${schema.type}`)
       await refuses(t, { ...EMBEDDED, [name]: CANARY }, type)
-      if (schema.type === 'boolean') continue
       await refuses(t, { ...EMBEDDED, [name]: '-1' }, new RegExp(`^${name} must be >=? \\d+`))
       await refuses(t, { ...EMBEDDED, [name]: '99999999' }, new RegExp(`^${name} must be <= \\d+`))
     }
@@ -148,10 +147,9 @@ t.test('a value of the wrong type or size is named, with what it must be', async
 t.test('several wrong ones are told at once', async (t) => {
   await refuses(
     t,
-    { ...EMBEDDED, INTERNAL_PORT: CANARY, TRUST_PROXY: CANARY, REDIS_ULR: CANARY },
+    { ...EMBEDDED, INTERNAL_PORT: CANARY, REDIS_ULR: CANARY },
     /^REDIS_ULR /m,
     /^INTERNAL_PORT /m,
-    /^TRUST_PROXY /m,
   )
 })
 
@@ -333,6 +331,32 @@ t.test('the defaults are the documented ones', async (t) => {
     pacePerSecond: 2,
     logLevel: 'info',
   })
+})
+
+t.test('TRUST_PROXY: so many proxies, or these; never everybody', async (t) => {
+  for (const [text, expected] of [
+    ['false', false],
+    ['true', 1],
+    ['2', 2],
+    ['10.0.0.0/8, 192.168.1.7,fd00::/8', ['10.0.0.0/8', '192.168.1.7', 'fd00::/8']],
+  ] as const) {
+    t.same((await loadConfig({ ...EMBEDDED, TRUST_PROXY: text })).trustProxy, expected)
+  }
+  for (const text of [CANARY, '0', '10', '10.0.0.0/33', '10.0.0.0/8/8', '*', 'true,false']) {
+    await refuses(t, { ...EMBEDDED, TRUST_PROXY: text }, /^TRUST_PROXY must be /)
+  }
+})
+
+t.test('INTERNAL_TLS_…: both files, and PEM', async (t) => {
+  const here = import.meta.filename
+  await refuses(t, { ...EMBEDDED, INTERNAL_TLS_CERT: here }, /^INTERNAL_TLS_CERT and /)
+  await refuses(t, { ...EMBEDDED, INTERNAL_TLS_CLIENT_CA: here }, /^INTERNAL_TLS_CERT and /)
+  await refuses(
+    t,
+    { ...EMBEDDED, INTERNAL_TLS_CERT: '/canary', INTERNAL_TLS_KEY: '/dev/null' },
+    /^INTERNAL_TLS_CERT names a file that cannot be read: ENOENT$/m,
+    /^INTERNAL_TLS_KEY names a file that is no PEM$/m,
+  )
 })
 
 t.test('a config prints none of its secrets', async (t) => {

@@ -43,6 +43,7 @@ const ACCESS_PROBLEMS = [
   'bad_request',
   'unauthorized',
   'forbidden',
+  'too_many_requests',
   'storage_unavailable',
   'internal_error',
 ] as const

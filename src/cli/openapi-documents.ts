@@ -22,7 +22,8 @@ export async function openapiDocuments(): Promise<Record<string, string>> {
   })
   const log = pino({ level: 'silent' })
   const broker = await Broker.open(config, log)
-  const options = { broker, log, operatorKey: new Secret(''), trustProxy: false }
+  const { trustProxy, internalTls } = config
+  const options = { broker, log, operatorKey: new Secret(''), trustProxy, internalTls }
   const internal = await buildInternalApp(options)
   const open = await buildPublicApp(options)
   try {

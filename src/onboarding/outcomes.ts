@@ -91,6 +91,11 @@ const OUTCOMES = {
     problem: 'It is not known whether the provider took the code.',
     remedy: 'Open the link again.',
   },
+  too_many_requests: {
+    title: 'Too many requests',
+    problem: 'More requests came from your address than a person makes.',
+    remedy: 'Wait a minute and open the link again.',
+  },
   malformed: {
     title: 'This address is malformed',
     problem: 'A part of it is missing, too long, or was changed.',

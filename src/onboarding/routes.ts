@@ -55,6 +55,7 @@ export const connectLinkRoutes: FastifyPluginAsyncTypebox<{ links: ConnectLinks 
           'bad_request',
           'unauthorized',
           'forbidden',
+          'too_many_requests',
           'integration_not_found',
           'storage_unavailable',
           'internal_error',
@@ -90,8 +91,12 @@ export const onboardingRoutes: FastifyPluginAsyncTypebox<PublicRoutesOptions> = 
   await app.register(cookie)
   // A person looks here, so a failure is a page as well; the callback's own URL never stays in the browser.
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const { code, statusCode } = asBrokerError(error)
+    const { code, statusCode, retryAfterSeconds } = asBrokerError(error)
     if (code === 'bad_request') return sendProblemPage(reply, 'malformed', statusCode)
+    if (code === 'too_many_requests') {
+      reply.header('retry-after', retryAfterSeconds)
+      return sendProblemPage(reply, code, statusCode)
+    }
     request.log.error({ err: error }, 'onboarding page failed')
     const problem = code === 'storage_unavailable' ? code : 'broken'
     if (request.routeOptions.url === '/*') {

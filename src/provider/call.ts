@@ -1,5 +1,7 @@
+import { isIP } from 'node:net'
 import { Client, type Dispatcher } from 'undici'
 import { isAllowedHost, type OAuthClient } from './profiles.ts'
+import { isPublicAddress, NOT_PUBLIC_CODE, publicLookup } from './public-lookup.ts'
 
 /** Before the first byte of a request is written; afterwards its own limits hold. */
 export const CONNECT_LIMIT_MS = 5_000
@@ -46,8 +48,8 @@ export class CallFailed extends Error {
 
 /**
  * The one way out. Every call has a connection of its own (a reset of a pooled one would look as if the
- * request might have been processed), follows no redirect, is never sent again by the HTTP client, goes to hosts
- * of the profile alone, and to the sandbox alone where the integration has one.
+ * request might have been processed), follows no redirect, is never sent again by the HTTP client, goes over https to hosts
+ * of the profile alone, at public addresses alone, and to the sandbox alone where the integration has one.
  * Throws `CallFailed`.
  */
 export async function call(client: OAuthClient, request: CallRequest): Promise<CallAnswer> {
@@ -55,7 +57,7 @@ export async function call(client: OAuthClient, request: CallRequest): Promise<C
   if (!isAllowedHost(client.profile, url.host) || url.protocol !== 'https:')
     throw new CallFailed('HOST_NOT_ALLOWED', false)
   const connection = new Client(client.sandboxOrigin ?? url.origin, {
-    connect: { timeout: CONNECT_LIMIT_MS },
+    connect: client.sandboxOrigin === null ? connectToProvider(url) : connectToSandbox,
     // The one limit is ours, below.
     headersTimeout: 0,
     bodyTimeout: 0,
@@ -74,6 +76,15 @@ export async function call(client: OAuthClient, request: CallRequest): Promise<C
   } finally {
     connection.destroy().catch(() => {})
   }
+}
+
+const connectToSandbox = { timeout: CONNECT_LIMIT_MS }
+
+/** A host that is an address itself is never looked up. The certificate is checked whatever the environment says. */
+function connectToProvider({ hostname }: URL) {
+  const address = hostname.replace(/^\[|\]$/g, '')
+  if (isIP(address) !== 0 && !isPublicAddress(address)) throw new CallFailed(NOT_PUBLIC_CODE, false)
+  return { timeout: CONNECT_LIMIT_MS, lookup: publicLookup, rejectUnauthorized: true }
 }
 
 function answerReader(

@@ -11,6 +11,7 @@ const TOKEN_PROBLEMS = [
   'bad_request',
   'unauthorized',
   'forbidden',
+  'too_many_requests',
   'account_not_found',
   'reauth_required',
   'disconnected',

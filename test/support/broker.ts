@@ -79,6 +79,8 @@ export interface BrokerOptions {
   ports?: [internal: number, open: number]
   dataDir?: string
   env?: Record<string, string>
+  /** Whether it is, going by what it wrote; by default its readiness is asked for. */
+  isReady?: (log: string) => boolean
 }
 
 /** A broker as a process of its own, ready to be asked; it is ended when the test ends. */
@@ -144,6 +146,7 @@ export async function startBroker(t: Test, options: BrokerOptions): Promise<Test
   await until(
     async () => {
       if (child.exitCode !== null) throw new Error(`the broker ended:\n${log}`)
+      if (options.isReady !== undefined) return options.isReady(log)
       return (await fetch(`${url}/health/ready`).catch(() => undefined))?.ok
     },
     START_LIMIT_MS,

@@ -1,0 +1,302 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { Agent, fetch as undiciFetch } from 'undici'
+import { call } from '../src/provider/call.ts'
+import { type OAuthClient, profileOf } from '../src/provider/profiles.ts'
+import { isPublicAddress } from '../src/provider/public-lookup.ts'
+import { Secret } from '../src/vault/secret.ts'
+import { OPERATOR_KEY, startBroker, until } from './support/broker.ts'
+import { makeCertificates } from './support/certificates.ts'
+import { ask } from './support/clients.ts'
+import { createDatabase, redisUrl } from './support/database.ts'
+import { setStage } from './support/stage.ts'
+import { startTlsProxy } from './support/tls-proxy.ts'
+
+const GET = { method: 'GET', headers: {}, limitMs: 2_000 } as const
+
+function client(allowedHosts: string, sandboxOrigin: string | null = null): OAuthClient {
+  return {
+    profile: profileOf('custom', { allowedHosts }),
+    clientId: 'id',
+    clientSecret: new Secret('canary'),
+    redirectUri: 'https://broker.example/callback',
+    sandboxOrigin,
+  }
+}
+
+/** Counts who comes by. */
+async function listen(t: Test, server: ReturnType<typeof createServer>) {
+  let connections = 0
+  server.on('connection', () => {
+    connections += 1
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  return { port, connections: () => connections }
+}
+
+t.test(
+  'isPublicAddress: no address of this machine, of private or reserved networks',
+  async (t) => {
+    for (const address of [
+      '127.0.0.1',
+      '127.8.8.8',
+      '10.1.2.3',
+      '172.16.0.1',
+      '172.31.255.255',
+      '192.168.0.1',
+      '169.254.169.254',
+      '100.64.0.1',
+      '0.0.0.0',
+      '224.0.0.1',
+      '255.255.255.255',
+      '198.18.0.1',
+      '::1',
+      '::',
+      '::ffff:127.0.0.1',
+      '::ffff:10.0.0.1',
+      '::ffff:a9fe:a9fe',
+      '::7f00:1',
+      'fe80::1',
+      'fd00::1',
+      'fc00::1',
+      'ff02::1',
+      '64:ff9b::7f00:1',
+      '2001:db8::1',
+      '2002:7f00:1::',
+      'localhost',
+      '',
+      '1',
+    ]) {
+      t.notOk(isPublicAddress(address), address)
+    }
+    for (const address of [
+      '8.8.8.8',
+      '172.32.0.1',
+      '::ffff:8.8.8.8',
+      '2a00:1450::1',
+      '100.128.0.1',
+    ]) {
+      t.ok(isPublicAddress(address), address)
+    }
+  },
+)
+
+t.test('outside calls: allowed hosts, https, public addresses, no redirect', async (t) => {
+  const { server: pair } = makeCertificates(t)
+  const inside = await listen(
+    t,
+    createTlsServer(pair, (_request, response) => response.end('inside')),
+  )
+  const refused = (url: string, allowed: string) => call(client(allowed), { ...GET, url })
+
+  await t.test('a name that resolves to this machine is not connected to', async (t) => {
+    const url = `https://localhost:${inside.port}/`
+    const error = { code: 'ADDRESS_NOT_PUBLIC', wasWritten: false }
+    await t.rejects(refused(url, `localhost:${inside.port}`), error)
+    for (const host of ['127.0.0.1', '[::1]', '[::ffff:127.0.0.1]', '2130706433', '0x7f.1']) {
+      await t.rejects(refused(`https://${host}:${inside.port}/`, '.*'), error, host)
+    }
+    t.equal(inside.connections(), 0)
+  })
+
+  await t.test('no host but the profile’s, whole, and no plain http', async (t) => {
+    const error = { code: 'HOST_NOT_ALLOWED', wasWritten: false }
+    const { allowedHosts } = profileOf('amocrm', {})
+    for (const url of [
+      'https://evil.example/',
+      'https://demo.amocrm.ru.evil.example/',
+      'https://evil.example/demo.amocrm.ru',
+      'https://demo.amocrm.ru@evil.example/',
+      'https://evil.example#.amocrm.ru',
+      'https://a.b.amocrm.ru/',
+      'https://demo.amocrm.ru:8443/',
+      'https://demo.amocrm.com/',
+      'http://demo.amocrm.ru/',
+    ]) {
+      await t.rejects(refused(url, allowedHosts), error, url)
+    }
+  })
+
+  await t.test('a redirect is an answer, and not followed', async (t) => {
+    const target = await listen(
+      t,
+      createServer((_request, response) => response.end('target')),
+    )
+    const sandbox = await listen(
+      t,
+      createServer((_request, response) => {
+        response.writeHead(302, { location: `http://127.0.0.1:${target.port}/` }).end()
+      }),
+    )
+    const origin = `http://127.0.0.1:${sandbox.port}`
+    const url = 'https://demo.amocrm.ru/oauth2/access_token'
+    const answer = await call(client('demo\\.amocrm\\.ru', origin), { ...GET, url })
+    t.equal(answer.status, 302)
+    t.equal(target.connections(), 0)
+    t.equal(sandbox.connections(), 1, 'a sandbox integration reaches its sandbox alone')
+  })
+})
+
+t.test('HTTP: headers, limits, slow clients', async (t) => {
+  const { broker } = await setStage(t)
+  const key = { authorization: `Bearer ${OPERATOR_KEY}` }
+
+  await t.test('no answer may be kept, framed, sniffed, or read from another origin', async (t) => {
+    const answers = [
+      [broker.url, '/health/ready'],
+      [broker.url, '/accounts'],
+      [broker.url, '/nothing'],
+      [broker.url, '/docs'],
+      [broker.publicUrl, '/onboarding/problems/no_code'],
+      [broker.publicUrl, '/connect/nothing'],
+      [broker.publicUrl, '/nothing'],
+    ] as const
+    for (const [url, path] of answers) {
+      const headers = { ...key, origin: 'https://evil.example' }
+      const answer = await ask(url, 'GET', path, headers)
+      t.equal(answer.headers.get('cache-control'), 'no-store', path)
+      t.equal(answer.headers.get('x-content-type-options'), 'nosniff', path)
+      t.equal(answer.headers.get('x-frame-options'), 'DENY', path)
+      t.match(answer.headers.get('content-security-policy'), /default-src/, path)
+      t.equal(answer.headers.get('access-control-allow-origin'), null, path)
+    }
+    const docs = await ask(broker.url, 'GET', '/docs')
+    t.match(docs.headers.get('content-security-policy'), /script-src 'self';/)
+    t.notMatch(
+      docs.body,
+      /<script>|<script [^>]*>\s*[^<\s]/,
+      'it runs no script that is in the page',
+    )
+    const token = await ask(broker.url, 'GET', '/tokens/demo', key)
+    t.match(token.headers.get('cache-control'), /^private, max-age=\d+$/, 'the token’s contract')
+  })
+
+  await t.test('413: a body that is too large', async (t) => {
+    const large = await ask(broker.url, 'POST', '/clients', key, { name: 'x'.repeat(70_000) })
+    t.match(large, { status: 413, body: { code: 'payload_too_large' } })
+  })
+
+  await t.test('a client that sends its request drop by drop is let go', async (t) => {
+    const starts = [
+      'GET /health/live HTTP/1.1\r\nhost: x\r\n',
+      'POST /clients HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{',
+    ]
+    const ended = starts.flatMap((start) =>
+      [broker.url, broker.publicUrl].map(async (url) => {
+        const startMs = performance.now()
+        const socket = connect(Number(new URL(url).port), '127.0.0.1')
+        socket.write(start)
+        const dripping = setInterval(
+          () => socket.write(start.startsWith('GET') ? 'a: b\r\n' : ' '),
+          1_000,
+        )
+        await text(socket).catch(() => {})
+        clearInterval(dripping)
+        return performance.now() - startMs
+      }),
+    )
+    for (const ms of await Promise.all(ended)) t.ok(ms < 20_000, `${Math.round(ms)} ms`)
+  })
+})
+
+t.test('public listener: a limit by address, as the proxy in front says it', async (t) => {
+  const { broker } = await setStage(t, { connect: false, env: { TRUST_PROXY: 'true' } })
+  const from = async (address: string) =>
+    (await ask(broker.publicUrl, 'GET', '/connect/x', { 'x-forwarded-for': address })).status
+  const statuses: number[] = []
+  for (let asked = 0; asked < 620; asked += 20) {
+    const batch = Array.from({ length: 20 }, async (_, index) => {
+      // What the client itself wrote stands on the left, and counts for nothing.
+      statuses.push(await from(`10.${asked}.${index}.1, 203.0.113.7`))
+    })
+    await Promise.all(batch)
+  }
+  t.equal(statuses.filter((status) => status === 404).length, 600)
+  t.equal(statuses.filter((status) => status === 429).length, 20)
+  t.equal(await from('203.0.113.8'), 404, 'another address')
+  const refused = await ask(broker.publicUrl, 'GET', '/connect/x', {
+    'x-forwarded-for': '203.0.113.7',
+  })
+  t.match(refused, { status: 429, body: /too_many_requests/ }, 'a page')
+  t.ok(Number(refused.headers.get('retry-after')) > 0)
+  t.notMatch(broker.log(), /onboarding page failed/, 'which is nothing to wake anybody for')
+  t.equal((await ask(broker.publicUrl, 'GET', '/health/live')).status, 200)
+  await Promise.all(Array.from({ length: 610 }, () => from('2a00:1450::1')))
+  t.equal(await from('2a00:1450::ffff'), 429, 'all of a network of 64 bits is one address')
+})
+
+t.test('internal listener over https, with certificates of clients', async (t) => {
+  const { server, client: pair, ca, caFile } = makeCertificates(t)
+  const env = {
+    INTERNAL_TLS_CERT: server.certFile,
+    INTERNAL_TLS_KEY: server.keyFile,
+    INTERNAL_TLS_CLIENT_CA: caFile,
+  }
+  const broker = await startBroker(t, {
+    databaseUrl: await createDatabase(t),
+    env,
+    isReady: (log) => log.includes('broker ready'),
+  })
+  const url = broker.url.replace('http:', 'https:')
+  const get = async (connectOptions: object) => {
+    const dispatcher = new Agent({ connect: connectOptions })
+    t.teardown(() => dispatcher.destroy())
+    const headers = { authorization: `Bearer ${OPERATOR_KEY}` }
+    return undiciFetch(`${url}/accounts`, { headers, dispatcher }).then(
+      ({ status }) => status,
+      () => 'no connection',
+    )
+  }
+  t.equal(await get({ ca, cert: pair.cert, key: pair.key }), 200)
+  t.equal(await get({ ca }), 'no connection', 'without a certificate')
+  t.equal(
+    await fetch(`${broker.url}/health/live`).catch(() => 'no connection'),
+    'no connection',
+    'plain http',
+  )
+  t.equal(
+    (await fetch(`${broker.publicUrl}/health/live`)).status,
+    200,
+    'the public one is as it was',
+  )
+})
+
+t.test('PostgreSQL and Redis over TLS, by URL', async (t) => {
+  const certificates = makeCertificates(t)
+  const databaseUrl = await createDatabase(t)
+  const postgres = await startTlsProxy(t, new URL(databaseUrl), certificates)
+  const redis = await startTlsProxy(t, new URL(redisUrl()), certificates)
+  const secure = new URL(databaseUrl)
+  secure.host = `127.0.0.1:${postgres.port}`
+  secure.searchParams.set('sslmode', 'verify-full')
+  secure.searchParams.set('sslrootcert', certificates.caFile)
+  const broker = await startBroker(t, {
+    databaseUrl: secure.href,
+    redis: `rediss://127.0.0.1:${redis.port}`,
+    deploymentId: 'over-tls',
+    env: { NODE_EXTRA_CA_CERTS: certificates.caFile },
+  })
+  await until(async () => (await broker.get('/health/ready')).body.status === 'ok')
+  t.ok(postgres.secured > 1 && redis.secured > 0, `${postgres.secured}, ${redis.secured}`)
+
+  await t.test('a server whose certificate nobody vouches for gets nothing', async (t) => {
+    const other = makeCertificates(t)
+    secure.searchParams.set('sslrootcert', other.caFile)
+    const before = await fetch(`${broker.url}/health/ready`)
+    t.equal(before.status, 200)
+    const distrustful = await startBroker(t, {
+      databaseUrl: secure.href,
+      deploymentId: 'over-tls',
+      isReady: (log) => log.includes('PostgreSQL does not answer yet'),
+    })
+    t.equal((await distrustful.get('/health/ready')).status, 503)
+    t.equal((await distrustful.get('/tokens/demo')).status, 503)
+  })
+})
