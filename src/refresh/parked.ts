@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import type { AccountKey } from '../accounts/account-key.ts'
-import { markAccessTokenDead } from '../tokens/store.ts'
 import { type Answer, pairFromJson } from './answer.ts'
 import { type Claim, nameOf } from './claim.ts'
 import { commitAnswer, parkedAt } from './commit.ts'
+import { markAccessTokenDead } from './early-rotation.ts'
 import type { Engine } from './engine.ts'
 import { probeToken } from './probe-claim.ts'
 

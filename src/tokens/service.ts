@@ -8,6 +8,7 @@ import { BrokerError } from '../errors.ts'
 import type { Integrations } from '../integrations/service.ts'
 import type { ConnectLinks } from '../onboarding/links.ts'
 import { probeAccessToken, type TokenVerdict } from '../provider/probe.ts'
+import { announceRotation, markAccessTokenDead } from '../refresh/early-rotation.ts'
 import type { RefreshEnd, Refresher } from '../refresh/refresh.ts'
 import { RenderedTokens, type TokenAnswer, type Warning, warningFor } from './answer.ts'
 import type { HeldToken, TokenCache } from './cache.ts'
@@ -15,7 +16,6 @@ import { isUnavailable, type TokenLookup } from './lookup.ts'
 import { noToken } from './no-token.ts'
 import type { ReadMarks } from './read-marks.ts'
 import { ReportLimit } from './report-limit.ts'
-import { announceRotation, markAccessTokenDead } from './store.ts'
 
 export interface TokenRequest {
   name: string
