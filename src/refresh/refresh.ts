@@ -12,7 +12,7 @@ import { followMove, isUnspent } from './resolve.ts'
 import { send } from './send.ts'
 import { sortAnswer } from './sort.ts'
 import { atStep } from './steps.ts'
-import { storeKept } from './store-answer.ts'
+import { storeKept, storeKeptIfReached } from './store-answer.ts'
 import type { Waiters } from './waiters.ts'
 
 /** Why a refresh that was asked for ended: it was done by this process, or why not. */
@@ -125,12 +125,7 @@ export class Refresher {
    */
   async #maySend(claim: Claim, isTakenOver: boolean): Promise<boolean> {
     if (isTakenOver) return isUnspent(this.#engine, claim)
-    try {
-      return !(await storeKept(this.#engine, claim))
-    } catch (err) {
-      this.#engine.log.debug({ err, ...nameOf(claim) }, 'kept answers not asked')
-      return true
-    }
+    return !(await storeKeptIfReached(this.#engine, claim))
   }
 
   /**

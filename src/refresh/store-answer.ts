@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Answer, type Fence, readKept } from './answer.ts'
+import { type Answer, type Fence, type KeptAnswer, readKept } from './answer.ts'
 import { nameOf } from './claim.ts'
 import { type CommitResult, commitAnswer } from './commit.ts'
 import type { Engine } from './engine.ts'
@@ -46,7 +46,20 @@ const LEVELS = {
  * kept that holds a pair. Throws when a store cannot be asked, or the database does not take it.
  */
 export async function storeKept(engine: Engine, fence: Fence): Promise<boolean> {
-  for (const kept of await engine.keptAnswers.find(fence)) {
+  return storeFirst(engine, fence, await engine.keptAnswers.find(fence))
+}
+
+/** The same for a token that was never sent: a store that cannot be asked is passed over, one that has it is not. */
+export async function storeKeptIfReached(engine: Engine, fence: Fence): Promise<boolean> {
+  const found = engine.keptAnswers.find(fence).catch((err) => {
+    engine.log.debug({ err, ...nameOf(fence) }, 'kept answers not asked')
+    return []
+  })
+  return storeFirst(engine, fence, await found)
+}
+
+async function storeFirst(engine: Engine, fence: Fence, all: KeptAnswer[]): Promise<boolean> {
+  for (const kept of all) {
     const answer = readKept(kept)
     if (answer === undefined) continue
     const { result } = await tryToStore(engine, answer)
