@@ -2,7 +2,7 @@ import type { AccountKey } from '../accounts/account-key.ts'
 import { type Claim, nameOf } from './claim.ts'
 import { claimForVerdict } from './claim-verdict.ts'
 import type { Engine } from './engine.ts'
-import { disconnect, endCheck, recheckLater, revive } from './finish.ts'
+import { disconnect, endCheck, giveBack, recheckLater, revive } from './finish.ts'
 import { adoptParked } from './parked.ts'
 import { probeClaim } from './probe-claim.ts'
 import { atStep } from './steps.ts'
@@ -19,7 +19,8 @@ export async function recheckCondemned(engine: Engine, key: AccountKey): Promise
   const claim = await claimForVerdict(claimant, key)
   if (claim === undefined) return
   const verdict = await lookAt(engine, claim)
-  if (verdict === 'recovered') return
+  // The row has a newer pair, so the claim has nothing to end but itself.
+  if (verdict === 'recovered') return giveBack(claimant, claim)
   if (verdict !== 'alive') return recheckLater(claimant, claim)
   atStep('reviving', claim)
   if (!(await revive(claimant, claim))) return

@@ -125,7 +125,9 @@ export class Refresher {
    */
   async #maySend(claim: Claim, isTakenOver: boolean): Promise<boolean> {
     if (isTakenOver) return isUnspent(this.#engine, claim)
-    return !(await storeKeptIfReached(this.#engine, claim))
+    if (!(await storeKeptIfReached(this.#engine, claim))) return true
+    await giveBack(this.#engine.claimant, claim)
+    return false
   }
 
   /**
