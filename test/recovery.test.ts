@@ -283,3 +283,20 @@ t.test('accounts that nobody reads are refreshed monthly, and on demand', async 
   await stage.broker.stop('SIGTERM')
   t.ok((await stage.row()).lastReadAt, 'the read is remembered')
 })
+
+t.test(
+  'a shadow account is served and never rotated, for another service refreshes it',
+  async (t) => {
+    const stage = await setStage(t)
+    await query(stage.databaseUrl, `update amo_tokens set shadow = true`)
+    await stage.makeDue()
+    await until(async () => (await stage.broker.get('/tokens/demo')).body.warning === 'shadow')
+    t.match((await stage.broker.get('/tokens/demo')).body, { use_for: 0, generation: 1 })
+    t.ok(await refreshBehindTheBroker(stage), 'the other service rotates')
+    const { status, body } = await stage.broker.post('/tokens/demo/refresh', { generation: 1 })
+    t.match([status, body.code], [503, 'provider_unavailable'])
+    t.match(body.detail, /Another service refreshes/)
+    t.equal(stage.sandbox.world.books.totals.refreshes, 1, 'only the other service’s')
+    t.same(await stage.attempts(), [])
+  },
+)

@@ -2,11 +2,15 @@ import type { Integration } from '../integrations/service.ts'
 import type { HeldToken } from './cache.ts'
 
 /** Something the caller should know though it got a token. */
-export type Warning =
-  | 'refresh_pending'
-  | 'provider_unavailable'
-  | 'reauth_required'
-  | 'min_ttl_capped'
+export const WARNINGS = [
+  'refresh_pending',
+  'provider_unavailable',
+  'reauth_required',
+  'min_ttl_capped',
+  'paused',
+  'shadow',
+] as const
+export type Warning = (typeof WARNINGS)[number]
 
 export interface TokenAnswer {
   /** JSON, as bytes. */
@@ -77,5 +81,7 @@ export class RenderedTokens {
 /** Why a token is handed out without a promise. */
 export function warningFor(held: HeldToken, isBehindBreaker: boolean): Warning {
   if (held.status === 'reauth_required') return 'reauth_required'
+  if (held.shadow) return 'shadow'
+  if (held.paused) return 'paused'
   return held.failedAttempts > 0 || isBehindBreaker ? 'provider_unavailable' : 'refresh_pending'
 }

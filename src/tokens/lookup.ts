@@ -136,7 +136,7 @@ export class TokenLookup {
         opened ??= this.#keyRing.open(accessToken, tokenAt(row, 'accessToken'))
         return opened
       },
-      useUntilMs: useUntilMs(row),
+      useUntilMs: row.shadow ? 0 : useUntilMs(row),
       askedAtMs,
       isMarked: false,
     }

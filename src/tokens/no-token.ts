@@ -24,6 +24,10 @@ export function noToken(
     const detail = 'The provider fails: nothing is sent until it is seen to work again.'
     return unavailable(detail, secondsUntil(Math.max(...openUntil), nowMs))
   }
+  if (held.shadow) {
+    const detail = 'Another service refreshes this account and has replaced the token held here.'
+    return unavailable(detail, PAUSED_RETRY_SECONDS)
+  }
   if (end === 'not_sendable') {
     return unavailable('The account is paused, or not refreshed here.', PAUSED_RETRY_SECONDS)
   }

@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { WARNINGS } from './answer.ts'
 
 export const AccountParams = Type.Object({
   account: Type.String({
@@ -61,7 +62,9 @@ export const TokenSchema = Type.Object(
     generation: Type.Integer({ description: 'grows with every rotation; report it with a 401' }),
     stale: Type.Optional(Type.Boolean({ description: 'known from before PostgreSQL fell silent' })),
     warning: Type.Optional(
-      Type.Enum(['refresh_pending', 'provider_unavailable', 'reauth_required', 'min_ttl_capped']),
+      Type.Enum([...WARNINGS], {
+        description: 'why the token comes without a promise; shadow: another service refreshes it',
+      }),
     ),
   },
   { $id: 'Token' },

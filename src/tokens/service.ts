@@ -65,11 +65,9 @@ export class Tokens {
     if (isStale) return this.#handOutStale(held)
     const nowMs = this.#with.heartbeat.nowMs()
     if (nowMs < held.useUntilMs && held.accessDeadAt === null) return this.#handOut(held, request)
-    // After a failure nobody tries before the planned time: there is nothing to wait for, and no need to ask.
-    const isHeldBack = held.failedAttempts > 0 && nowMs < (held.nextAttemptAt?.getTime() ?? 0)
-    return isHeldBack || this.#isBehindBreaker(held)
-      ? this.#handOutOld(held, request)
-      : this.#join(held, request, this.#with.readWaitMs)
+    return this.#isRefreshedNow(held, nowMs)
+      ? this.#join(held, request, this.#with.readWaitMs)
+      : this.#handOutOld(held, request, held.paused || held.shadow ? 'not_sendable' : undefined)
   }
 
   /**
@@ -179,6 +177,12 @@ export class Tokens {
       throw noToken(held, this.#with.integrations.find(held.integration), end, nowMs)
     }
     return this.#render(held, warningFor(held, this.#isBehindBreaker(held)))
+  }
+
+  /** Otherwise there is nothing to wait for, and no need to ask: after a failure nobody tries before the planned time. */
+  #isRefreshedNow(held: HeldToken, nowMs: number): boolean {
+    const isHeldBack = held.failedAttempts > 0 && nowMs < (held.nextAttemptAt?.getTime() ?? 0)
+    return !held.paused && !held.shadow && !isHeldBack && !this.#isBehindBreaker(held)
   }
 
   #isBehindBreaker({ integration }: HeldToken): boolean {

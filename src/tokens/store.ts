@@ -14,6 +14,9 @@ export interface TokenRow extends AccountKey {
   refreshAt: Date | null
   nextAttemptAt: Date | null
   failedAttempts: number
+  paused: boolean
+  /** Another service still refreshes it, and may replace the token at any moment. */
+  shadow: boolean
   accessDeadAt: Date | null
   lastErrorCode: string | null
 }
@@ -31,6 +34,8 @@ const COLUMNS = [
   'refreshAt',
   'nextAttemptAt',
   'failedAttempts',
+  'paused',
+  'shadow',
   'accessDeadAt',
   'lastErrorCode',
 ] as const
