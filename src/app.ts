@@ -8,6 +8,7 @@ import { clientRoutes } from './clients/routes.ts'
 import type { InternalTls, TrustProxy } from './config-listeners.ts'
 import { BrokerError } from './errors.ts'
 import { livenessRoutes, readinessRoutes } from './health/routes.ts'
+import { integrationRoutes } from './integrations/routes.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { disconnectRoutes } from './onboarding/disconnect-routes.ts'
 import { connectLinkRoutes, onboardingRoutes } from './onboarding/routes.ts'
@@ -55,6 +56,7 @@ export async function buildInternalApp(options: AppOptions): Promise<FastifyInst
     await guarded.register(authPlugin, { operatorKey, directory: broker.directory, guesses })
     await guarded.register(tokenRoutes, { tokens: broker.tokens })
     await guarded.register(accountRoutes, { database: broker.database, lookup: broker.lookup })
+    await guarded.register(integrationRoutes, { integrations: broker.integrations })
     await guarded.register(connectLinkRoutes, { links: broker.links })
     await guarded.register(clientRoutes, { clients: broker.clients })
   })

@@ -30,6 +30,7 @@ interface Row {
 const OPEN = [200, 200, 200, 200, 200] as const
 const ALL = [401, 200, 200, 200, 200] as const
 const GRANTED = [401, 403, 200, 403, 200] as const
+const OPERATORS_200 = [401, 403, 403, 403, 200] as const
 /** The operator's request is let through, to find that there is nothing. */
 const OPERATORS_404 = [401, 403, 403, 403, 404] as const
 
@@ -64,6 +65,19 @@ const INTERNAL: Record<string, Row> = {
   },
   'GET /accounts': { path: '/accounts', expected: ALL },
   'GET /accounts/:account': { path: '/accounts/demo', expected: [401, 403, 200, 200, 200] },
+  'POST /accounts/:account/pause': { path: '/accounts/demo/pause', expected: OPERATORS_200 },
+  'POST /accounts/:account/resume': { path: '/accounts/demo/resume', expected: OPERATORS_200 },
+  'GET /integrations': { path: '/integrations', expected: OPERATORS_200 },
+  'POST /integrations/pause': { path: '/integrations/pause', expected: OPERATORS_200 },
+  'POST /integrations/resume': { path: '/integrations/resume', expected: OPERATORS_200 },
+  'POST /integrations/:integration/pause': {
+    path: '/integrations/amocrm/pause',
+    expected: OPERATORS_200,
+  },
+  'POST /integrations/:integration/resume': {
+    path: '/integrations/amocrm/resume',
+    expected: OPERATORS_200,
+  },
   'GET /health/accounts': { path: '/health/accounts', expected: [401, 403, 403, 200, 200] },
   'POST /connect-links': {
     path: '/connect-links',

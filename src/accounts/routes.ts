@@ -1,43 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { type Static, Type } from 'typebox'
+import { Type } from 'typebox'
 import { type Caller, type Grant, maySee } from '../clients/caller.ts'
 import type { Database } from '../db/database.ts'
 import { BrokerError } from '../errors.ts'
 import { callerOf } from '../plugins/auth.ts'
 import { problems } from '../plugins/problems.ts'
-import { explainFailure } from '../refresh/failures.ts'
 import type { TokenLookup } from '../tokens/lookup.ts'
 import { AccountParams, IntegrationQuery } from '../tokens/schemas.ts'
-import { type AccountState, countByStatus, findAccount, findAccounts } from './store.ts'
+import { pauseRoutes } from './pause-routes.ts'
+import { AccountSchema, toJson } from './schemas.ts'
+import { countByStatus, findAccount, findAccounts } from './store.ts'
 
 const PAGE = 100
 const CURSOR = '^[a-z0-9][a-z0-9-]{0,62}/[0-9]{1,15}$'
-
-const Time = Type.Union([Type.String({ format: 'date-time' }), Type.Null()])
-
-const AccountSchema = Type.Object(
-  {
-    account_id: Type.Integer(),
-    integration: Type.String(),
-    domain: Type.Union([Type.String(), Type.Null()]),
-    kind: Type.Enum(['oauth', 'long_lived']),
-    status: Type.Enum(['pending', 'active', 'reauth_required', 'disconnected']),
-    paused: Type.Boolean(),
-    generation: Type.Integer(),
-    expires_at: Time,
-    refresh_at: Time,
-    next_attempt_at: Time,
-    refresh_token_expires_at: Time,
-    last_refresh_at: Time,
-    failed_attempts: Type.Integer(),
-    last_error: Type.Union([
-      Type.Object({ code: Type.String(), at: Time, problem: Type.String(), remedy: Type.String() }),
-      Type.Null(),
-    ]),
-    created_at: Time,
-  },
-  { $id: 'Account' },
-)
 
 const ACCESS_PROBLEMS = [
   'bad_request',
@@ -59,6 +34,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = as
   { database, lookup },
 ) => {
   app.addSchema(AccountSchema)
+  await app.register(pauseRoutes, { database, lookup })
 
   app.get('/accounts', {
     schema: {
@@ -153,29 +129,4 @@ export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = as
 /** Undefined: all accounts. */
 function grantsOf({ role, reach }: Caller): readonly Grant[] | undefined {
   return role === 'reader' ? reach.grants : undefined
-}
-
-function toJson(account: AccountState): Static<typeof AccountSchema> {
-  const time = (date: Date | null) => date?.toISOString() ?? null
-  const { lastErrorCode, lastErrorAt } = account
-  return {
-    account_id: account.accountId,
-    integration: account.integration,
-    domain: account.domain,
-    kind: account.kind,
-    status: account.status,
-    paused: account.paused,
-    generation: account.generation,
-    expires_at: time(account.expiresAt),
-    refresh_at: time(account.refreshAt),
-    next_attempt_at: time(account.nextAttemptAt),
-    refresh_token_expires_at: time(account.refreshTokenExpiresAt),
-    last_refresh_at: time(account.lastRefreshAt),
-    failed_attempts: account.failedAttempts,
-    last_error:
-      lastErrorCode === null
-        ? null
-        : { code: lastErrorCode, at: time(lastErrorAt), ...explainFailure(lastErrorCode) },
-    created_at: time(account.createdAt),
-  }
 }

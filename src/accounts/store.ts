@@ -84,6 +84,21 @@ export function findAccount(
     .executeTakeFirst()
 }
 
+/** Of a paused account nothing is sent any more, not even under a claim that was made before. */
+export async function setPaused(
+  db: Kysely<Tables>,
+  key: AccountKey,
+  paused: boolean,
+): Promise<void> {
+  await db
+    .updateTable('amo_tokens')
+    .set({ paused, updatedAt: sql<Date>`clock_timestamp()` })
+    .where('integration', '=', key.integration)
+    .where('accountId', '=', key.accountId)
+    .where('paused', '!=', paused)
+    .execute()
+}
+
 export interface StatusCount {
   integration: string
   status: AccountStatus

@@ -11,6 +11,8 @@ import {
   findOpenBreakers,
   type IntegrationRow,
   type OpenBreaker,
+  pauseIntegrations,
+  resumeIntegrations,
   secretAt,
   seedIntegration,
   setIntegrationError,
@@ -110,6 +112,26 @@ export class Integrations {
   /** Those whose redirect URI has this path; two of them may share it. */
   byRedirectPath(path: string): Integration[] {
     return this.all().filter(({ redirectUri }) => new URL(redirectUri).pathname === path)
+  }
+
+  /** Serves what accounts have and sends nothing, for the integration of this name or for all. Throws `integration_not_found`. */
+  async pause(name: string | undefined, by: string): Promise<void> {
+    const names = name === undefined ? [...this.#byName.keys()] : [(await this.load(name)).name]
+    await pauseIntegrations(this.#database.db, names, `paused by ${by}`)
+    await this.reload()
+  }
+
+  /**
+   * Sends again for the integration of this name, or for all that were paused: one that halted itself is to be looked at
+   * and resumed by its name. Throws `integration_not_found`.
+   */
+  async resume(name: string | undefined, by: string): Promise<void> {
+    const paused = this.all().filter(({ state }) => state === 'paused')
+    const names =
+      name === undefined ? paused.map((each) => each.name) : [(await this.load(name)).name]
+    await resumeIntegrations(this.#database.db, names)
+    await this.reload()
+    this.#log.info({ integrations: names, by }, 'integrations resumed')
   }
 
   async recordError(name: string, code: string | null): Promise<void> {

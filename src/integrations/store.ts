@@ -1,4 +1,4 @@
-import type { Kysely, Selectable } from 'kysely'
+import { type Kysely, type Selectable, sql } from 'kysely'
 import type { IntegrationConfig } from '../config.ts'
 import type { Tables } from '../db/tables.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
@@ -73,12 +73,14 @@ export async function seedIntegration(
         'correct its …_SANDBOX_ORIGIN, or use another database',
     )
   }
-  await db
+  const { numUpdatedRows } = await db
     .updateTable('amo_integrations')
     .set({ ...fields, lastErrorCode: null, lastErrorAt: null, updatedAt: new Date() })
     .where('name', '=', seed.name)
     .where((where) => where('envDigest', 'is distinct from', envDigest))
-    .execute()
+    .executeTakeFirstOrThrow()
+  // A new secret: whether it is the right one is found out at once.
+  if (numUpdatedRows > 0n) await tryAgainNow(db, [seed.name])
 }
 
 export async function setPace(db: Kysely<Tables>, pacePerSecond: number): Promise<void> {
@@ -101,4 +103,38 @@ export async function setIntegrationError(
     .where('name', '=', name)
     .where('lastErrorCode', 'is distinct from', code)
     .execute()
+}
+
+/** Nothing is sent from the commit on. One that is halted stays that, with its reason. */
+export async function pauseIntegrations(
+  db: Kysely<Tables>,
+  names: string[],
+  reason: string,
+): Promise<void> {
+  await sql`
+    update amo_integrations
+    set state = 'paused', "stateReason" = ${reason}, "updatedAt" = clock_timestamp()
+    where name = any(${names}::text[]) and state = 'running'
+  `.execute(db)
+}
+
+/** Begins a new count of condemnations, and lets the canary of an open breaker go at once: somebody has seen to it. */
+export async function resumeIntegrations(db: Kysely<Tables>, names: string[]): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await sql`
+      update amo_integrations
+      set state = 'running', "stateReason" = null, "condemnedAt" = '{}', "updatedAt" = clock_timestamp()
+      where name = any(${names}::text[])
+    `.execute(trx)
+    await tryAgainNow(trx, names)
+  })
+}
+
+async function tryAgainNow(db: Kysely<Tables>, names: string[]): Promise<void> {
+  await sql`
+    update amo_breakers b set "openUntil" = clock_timestamp()
+    from amo_breaker_scopes scopes
+    where scopes.key = b.key and scopes.integration = any(${names}::text[])
+      and b."openUntil" > clock_timestamp()
+  `.execute(db)
 }

@@ -63,15 +63,6 @@ export async function countSuccess(claimant: Claimant, claim: Claim): Promise<vo
   )
 }
 
-/** An operator has put right what was wrong: the canary goes at once. */
-export async function tryAgainNow(trx: Transaction<Tables>, integration: string): Promise<void> {
-  await sql`
-    update amo_breakers b set "openUntil" = clock_timestamp()
-    from amo_breaker_scopes scopes
-    where scopes.key = b.key and scopes.integration = ${integration} and b."openUntil" > clock_timestamp()
-  `.execute(trx)
-}
-
 type Rule = (breaker: Breaker, moment: Moment) => Breaker
 
 /** One row after the other, each locked while the rule is applied: of replicas that count at once none is forgotten. */
