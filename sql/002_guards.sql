@@ -44,10 +44,10 @@ create view amo_open_breakers as
   from amo_breaker_scopes scopes join amo_breakers breakers using (key)
   where breakers."openUntil" is not null;
 
--- Channel amo_integrations, too, when a breaker opens, stays open for longer, or closes.
+-- Channel amo_integrations, too, when a breaker counts a failure, opens, stays open for longer, or closes.
 create function amo_breakers_notify() returns trigger language plpgsql as $$
 begin
-  if new."openUntil" is distinct from old."openUntil" then
+  if (new."openUntil", new.failures) is distinct from (old."openUntil", old.failures) then
     perform pg_notify('amo_integrations', new.key);
   end if;
   return null;

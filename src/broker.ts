@@ -8,7 +8,7 @@ import { ClientDirectory } from './clients/directory.ts'
 import { Clients } from './clients/service.ts'
 import type { Config } from './config.ts'
 import { type Database, openDatabase } from './db/database.ts'
-import { bindDeployment } from './db/deployment.ts'
+import { bindDeployment, findBoundTo } from './db/deployment.ts'
 import { Heartbeat } from './db/heartbeat.ts'
 import { migrateToLatest, pendingMigrations } from './db/migrate.ts'
 import { openRedis } from './db/redis.ts'
@@ -89,10 +89,12 @@ export class Broker {
     const spool = new Spool(config.dataDir)
     const copies = redis === null ? null : new RedisCopies(redis, config.deploymentId)
     const keptAnswers = new KeptAnswers(spool, copies, keyRing, log)
+    // Every claim asks whether the database is bound to the deployment that it is made for: one that holds has none.
+    const sendsFor = config.isHeld ? null : config.deploymentId
     const claimant = {
       claims,
       owner,
-      deploymentId: config.deploymentId,
+      deploymentId: sendsFor,
       keyIds: keyRing.keyIds,
       sendLimitMs: config.sendLimitMs,
       settleMs: config.settleMs,
@@ -117,7 +119,8 @@ export class Broker {
     this.#heartbeat = heartbeat
     this.integrations = integrations
     this.#fingerprints = fingerprints
-    this.health = new Health({ mode: config.mode, heartbeat, integrations, redis })
+    const { mode, isHeld } = config
+    this.health = new Health({ mode, isHeld, heartbeat, integrations, redis })
     this.#refresher = new Refresher(
       engine,
       new RefreshLock(redis, config.deploymentId, log),
@@ -145,7 +148,7 @@ export class Broker {
       keptCodes: new KeptCodes(spool, keyRing, log),
       links: this.links,
       states: hash('connect-state'),
-      worker: { owner, deploymentId: config.deploymentId },
+      worker: { owner, deploymentId: sendsFor },
     })
     this.disconnects = new DisconnectHooks({
       ...common,
@@ -178,10 +181,7 @@ export class Broker {
     const { keyRing, deploymentId, mode } = this.#config
     const { rootSecret, boundTo } = await bindDeployment(this.database.db, keyRing, deploymentId)
     this.#rootSecret = rootSecret
-    if (boundTo !== deploymentId) {
-      this.health.boundTo = boundTo
-      this.#log.error({ deploymentId, boundTo }, 'database belongs to another deployment')
-    }
+    this.#tellBinding(boundTo)
     await this.integrations.seed(this.#config, this.#fingerprints)
     await this.directory.reload()
     await this.#listen()
@@ -194,6 +194,23 @@ export class Broker {
     if (this.#closing.signal.aborted) return
     this.health.phase = 'ready'
     this.#log.info({ mode }, 'broker ready')
+  }
+
+  /** The claims ask for themselves; this is for health and log. */
+  #tellBinding(boundTo: string): void {
+    const { deploymentId } = this
+    const known = this.health.boundTo
+    this.health.boundTo = boundTo === deploymentId ? null : boundTo
+    if (this.health.boundTo === known) return
+    if (this.health.boundTo === null) this.#log.info({ deploymentId }, 'database adopted')
+    else this.#log.error({ deploymentId, boundTo }, 'database belongs to another deployment')
+  }
+
+  #readBinding(): void {
+    findBoundTo(this.database.db).then(
+      (boundTo) => this.#tellBinding(boundTo),
+      (err) => this.#log.warn({ err }, 'deployment could not be read'),
+    )
   }
 
   #root(): Secret {
@@ -229,6 +246,7 @@ export class Broker {
       this.#sweeper.onGap()
       this.integrations.reload()
       this.directory.reload()
+      this.#readBinding()
     }
     const onToken = (payload: string) => {
       const change = parseAccountNotification(payload)
@@ -240,6 +258,7 @@ export class Broker {
       ['amo_tokens', onToken],
       ['amo_accounts', () => this.#cache.onAccountsChange()],
       ['amo_integrations', () => void this.integrations.reload()],
+      ['amo_deployment', () => this.#readBinding()],
       ['amo_clients', () => void this.directory.reload()],
       [this.#heartbeat.channel, this.#heartbeat.onEcho],
     ])

@@ -45,6 +45,8 @@ export interface Config {
   drainMs: number
   pacePerSecond: number
   breakerMs: number
+  /** This process claims and sends nothing. */
+  isHeld: boolean
   logLevel: Settings['LOG_LEVEL']
 }
 
@@ -140,6 +142,7 @@ function resolve(read: Settings, problems: string[]): Config {
     drainMs: read.DRAIN_MS,
     pacePerSecond: read.PACE_PER_SECOND,
     breakerMs: read.BREAKER_MS,
+    isHeld: read.HOLD_SENDS,
     logLevel: read.LOG_LEVEL,
   }
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import { type Logger, pino } from 'pino'
 import { buildInternalApp, buildPublicApp } from './app.ts'
@@ -72,8 +73,14 @@ async function run(config: Config, log: Logger): Promise<void> {
 
 async function readConfig(): Promise<Config> {
   try {
-    return await loadConfig(process.env)
+    const { values } = parseArgs({ options: { hold: { type: 'boolean', default: false } } })
+    const hold = values.hold ? { HOLD_SENDS: 'true' } : {}
+    return await loadConfig({ ...process.env, ...hold })
   } catch (error) {
+    if ((error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')) {
+      process.stderr.write(`amo-token-broker: ${(error as Error).message}\n`)
+      process.exit(1)
+    }
     if (!(error instanceof ConfigError)) throw error
     for (const problem of error.problems) process.stderr.write(`amo-token-broker: ${problem}\n`)
     process.stderr.write('amo-token-broker: .env.example explains every setting\n')

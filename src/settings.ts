@@ -72,6 +72,10 @@ export const settings = Type.Object({
     default: 2,
     description: 'refreshes a second and integration',
   }),
+  HOLD_SENDS: Type.Boolean({
+    default: false,
+    description: 'claim and send nothing, serve what there is (npm start -- --hold)',
+  }),
   BREAKER_MS: milliseconds(
     30_000,
     100,

@@ -125,6 +125,12 @@ async function due(t: Test, size: number): Promise<Ledger & { claim(id: number):
   }
 }
 
+/** That there are failures to forget is heard of by notification; here it is taken for granted. */
+const breaking = (claimant: Claimant) => ({
+  claimant,
+  integrations: { find: () => ({ hasFailures: true }) },
+})
+
 const breakersOf = ({ databaseUrl }: Ledger) =>
   query(
     databaseUrl,
@@ -132,7 +138,7 @@ const breakersOf = ({ databaseUrl }: Ledger) =>
   )
 
 async function fail({ claimant }: Ledger, claim: Claim, code: RefusalCode): Promise<void> {
-  await countRefusal(claimant, claim, code)
+  await countRefusal(breaking(claimant), claim, code)
   await handOver(claimant, claim, code)
 }
 
@@ -188,7 +194,7 @@ t.test('a configuration that is refused stops its own integration alone', async 
   const ledger = await withOthers(t)
   for (const id of [1, 2, 3]) {
     const claim = await ledger.claim(id)
-    await countRefusal(ledger.claimant, claim, 'client_rejected')
+    await countRefusal(breaking(ledger.claimant), claim, 'client_rejected')
     await holdBack(ledger.claimant, claim, 'client_rejected', 'refused')
   }
   t.same(await breakersOf(ledger), [
@@ -205,8 +211,8 @@ t.test(
     for (const [index, code] of (
       ['token_revoked', 'token_expired', 'account_not_found', 'invalid_account'] as const
     ).entries()) {
-      await countRefusal(ledger.claimant, await ledger.claim(2 * index + 1), code)
-      await countRefusal(ledger.claimant, await ledger.claim(2 * index + 2), code)
+      await countRefusal(breaking(ledger.claimant), await ledger.claim(2 * index + 1), code)
+      await countRefusal(breaking(ledger.claimant), await ledger.claim(2 * index + 2), code)
     }
     t.same(await breakersOf(ledger), [])
   },
@@ -218,7 +224,7 @@ t.test('failures that replicas count at once: none is forgotten', async (t) => {
     const claims = [await ledger.claim(1), await ledger.claim(2), await ledger.claim(3)]
     await Promise.all(
       claims.map((claim, index) =>
-        countRefusal(index % 2 ? ledger.claimant : ledger.other, claim, 'rate_limited'),
+        countRefusal(breaking(index % 2 ? ledger.claimant : ledger.other), claim, 'rate_limited'),
       ),
     )
     t.match(await breakersOf(ledger), [{ open: true }])
@@ -228,6 +234,31 @@ t.test('failures that replicas count at once: none is forgotten', async (t) => {
 /** Its time is over. */
 const ripen = ({ databaseUrl }: Ledger) =>
   query(databaseUrl, `update amo_breakers set "openUntil" = now()`)
+
+t.test(
+  'a success makes them forgotten; where nothing is to be forgotten it asks nothing',
+  async (t) => {
+    const ledger = await due(t, 4)
+    const success = await ledger.claim(3)
+    const failures = async () =>
+      (
+        await query(
+          ledger.databaseUrl,
+          `select jsonb_array_length(failures) as n from amo_breakers where key = 'amocrm'`,
+        )
+      )[0]?.n
+    await countRefusal(breaking(ledger.claimant), await ledger.claim(1), 'blocked')
+    await countRefusal(breaking(ledger.claimant), await ledger.claim(2), 'blocked')
+    const quiet = {
+      claimant: ledger.claimant,
+      integrations: { find: () => ({ hasFailures: false }) },
+    }
+    await countSuccess(quiet, success)
+    t.equal(await failures(), 2)
+    await countSuccess(breaking(ledger.claimant), success)
+    t.equal(await failures(), 0)
+  },
+)
 
 t.test('the canary: one for all replicas and integrations; it alone may send', async (t) => {
   const ledger = await withOthers(t)
@@ -247,9 +278,9 @@ t.test('the canary: one for all replicas and integrations; it alone may send', a
 
   await keepOpen(sender, canary, 'no_answer')
   t.same(await claimCanaries(ledger.other), [], 'open for longer')
-  await countSuccess(ledger.claimant, before)
+  await countSuccess(breaking(ledger.claimant), before)
   t.match(await breakersOf(ledger), [{ open: true }], 'not closed by what was on its way')
-  await countSuccess(sender, canary)
+  await countSuccess(breaking(sender), canary)
   t.match(await breakersOf(ledger), [{ open: false }])
   t.ok((await claimDueAccounts(ledger.claimant, 'amocrm', 10)).length > 0)
 })
@@ -276,7 +307,7 @@ t.test(
       await fail(ledger, await ledger.claim(2), 'gateway_error')
       await ripen(ledger)
       const [canary] = await claimCanaries(ledger.claimant)
-      if (canary !== undefined) await countRefusal(ledger.claimant, canary, code)
+      if (canary !== undefined) await countRefusal(breaking(ledger.claimant), canary, code)
       const [row] = await query(
         ledger.databaseUrl,
         `select openings, "openUntil" > now() as open from amo_breakers where key = 'amocrm'`,
@@ -293,7 +324,7 @@ t.test('the canary: none while another breaker of its integration is open', asyn
   const [first, second, ...rest] = claims as [Claim, Claim, Claim, Claim, Claim]
   await fail(ledger, first, 'gateway_error')
   await fail(ledger, second, 'gateway_error')
-  for (const claim of rest) await countRefusal(ledger.claimant, claim, 'client_rejected')
+  for (const claim of rest) await countRefusal(breaking(ledger.claimant), claim, 'client_rejected')
   await query(
     ledger.databaseUrl,
     `update amo_breakers set "openUntil" = now() where key = 'amocrm'`,

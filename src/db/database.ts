@@ -4,7 +4,7 @@ import type { Kysely } from 'kysely'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { openEmbedded } from './embedded.ts'
-import { openPostgres } from './postgres.ts'
+import { applicationName, openPostgres } from './postgres.ts'
 import type { Tables } from './tables.ts'
 
 export interface Subscription {
@@ -33,7 +33,8 @@ export interface Database {
 
 export async function openDatabase(config: Config, log: Logger): Promise<Database> {
   if (config.databaseUrl !== null && config.databaseDirectUrl !== null) {
-    return openPostgres(config.databaseUrl, config.databaseDirectUrl, log)
+    const name = applicationName(config.deploymentId)
+    return openPostgres(config.databaseUrl, config.databaseDirectUrl, log, name)
   }
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
   return openEmbedded(join(config.dataDir, 'pglite'), join(config.dataDir, 'lock.sqlite'))

@@ -12,6 +12,12 @@ const ROOT_SECRET_AT = {
   generation: 0,
 }
 
+/** The deployment that the database is bound to at this moment. */
+export async function findBoundTo(db: Kysely<Tables>): Promise<string> {
+  const row = await db.selectFrom('amo_deployment').select('deploymentId').executeTakeFirstOrThrow()
+  return row.deploymentId
+}
+
 export interface Deployment {
   /** The root of all keyed hashes. */
   rootSecret: Secret

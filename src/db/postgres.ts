@@ -16,6 +16,8 @@ const QUERY_TIMEOUT_MS = 5_000
 /** A little earlier the server itself gives up: a statement that was abandoned must not wait on, and be granted later. */
 const STATEMENT_TIMEOUT_MS = 4_000
 const RELISTEN_DELAY_MS = 500
+/** PostgreSQL cuts longer names off. */
+const MAX_NAME_LENGTH = 63
 
 /** `bigint` as a number: ids and generations stay far below 2^53. */
 const types: pg.CustomTypesConfig = {
@@ -47,12 +49,22 @@ class BoundedClient extends pg.Client {
   }
 }
 
-export function openPostgres(url: Secret, directUrl: Secret, log: Logger): Database {
+/** As which a broker's sessions show up in pg_stat_activity: `npm run adopt` looks for those of the other deployment. */
+export function applicationName(deploymentId: string): string {
+  return `amo-token-broker ${deploymentId}`.slice(0, MAX_NAME_LENGTH)
+}
+
+export function openPostgres(
+  url: Secret,
+  directUrl: Secret,
+  log: Logger,
+  application_name = 'amo-token-broker',
+): Database {
   const connection = (target: Secret) => ({
     connectionString: target.reveal(),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
-    application_name: 'amo-token-broker',
+    application_name,
     types,
   })
   const open = (target: Secret, max: number, query_timeout: number) => {

@@ -7,6 +7,7 @@ export type Phase = 'starting' | 'unmigrated' | 'ready' | 'draining'
 
 export interface HealthDependencies {
   mode: Config['mode']
+  isHeld: boolean
   heartbeat: Heartbeat
   integrations: Integrations
   redis: Redis | null
@@ -31,8 +32,9 @@ export class Health {
   }
 
   #degraded(): string[] {
-    const { mode, heartbeat, integrations, redis } = this.#with
+    const { mode, isHeld, heartbeat, integrations, redis } = this.#with
     const found = []
+    if (isHeld) found.push('hold: this process sends nothing and serves what it has')
     if (!heartbeat.isDatabaseUp()) found.push('postgres: held tokens are served until they expire')
     else if (!heartbeat.isTrusted()) found.push('listen: every read asks PostgreSQL')
     if (mode === 'standalone') found.push('redis: not configured, the claim alone decides')

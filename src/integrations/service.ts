@@ -7,6 +7,7 @@ import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import type { Secret } from '../vault/secret.ts'
 import {
+  findFailing,
   findIntegrations,
   findOpenBreakers,
   type IntegrationRow,
@@ -33,6 +34,8 @@ export interface Integration extends OAuthClient {
   pacePerSecond: number
   /** While there is one, nothing is sent. */
   breakers: OpenBreaker[]
+  /** A breaker counts failures of the last minute that a success makes it forget. */
+  hasFailures: boolean
 }
 
 /** All integrations, held in memory (there are few) and read again whenever one of them changes. */
@@ -63,11 +66,12 @@ export class Integrations {
       try {
         const rows = await findIntegrations(this.#database.db)
         const breakers = await findOpenBreakers(this.#database.db)
+        const failing = await findFailing(this.#database.db)
         const before = this.#byName
         this.#byName = new Map(
           rows.map((row) => {
             const own = breakers.filter(({ integration }) => integration === row.name)
-            return [row.name, this.#open(row, own)]
+            return [row.name, this.#open(row, own, failing.has(row.name))]
           }),
         )
         tellChanges(before, this.#byName, this.#log)
@@ -142,7 +146,7 @@ export class Integrations {
     }
   }
 
-  #open(row: IntegrationRow, breakers: OpenBreaker[]): Integration {
+  #open(row: IntegrationRow, breakers: OpenBreaker[], hasFailures: boolean): Integration {
     const keyRing = this.#keyRing
     let opened: Secret | undefined
     return {
@@ -164,6 +168,7 @@ export class Integrations {
       lastErrorAt: row.lastErrorAt,
       pacePerSecond: row.pacePerSecond,
       breakers,
+      hasFailures,
     }
   }
 }

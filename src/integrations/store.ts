@@ -33,6 +33,15 @@ export function findOpenBreakers(db: Kysely<Tables>): Promise<OpenBreaker[]> {
     .execute()
 }
 
+/** The integrations with a breaker that counts failures which spent nothing. */
+export async function findFailing(db: Kysely<Tables>): Promise<Set<string>> {
+  const { rows } = await sql<{ integration: string }>`
+    select distinct integration from amo_breaker_scopes join amo_breakers using (key)
+    where failures @> '[{"isAmbiguous": false}]'
+  `.execute(db)
+  return new Set(rows.map(({ integration }) => integration))
+}
+
 /**
  * Makes the integration that env describes, or applies env to it if env itself has changed since. Throws when env
  * would move an integration between the sandbox and the real provider.

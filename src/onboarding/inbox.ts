@@ -67,11 +67,12 @@ export async function findCallbackByCode(
 /** Who works on the inbox: this process start, of this deployment. */
 export interface Worker {
   owner: string
-  deploymentId: string
+  /** Null: this process holds, and takes up nothing. */
+  deploymentId: string | null
 }
 
 /** A copy of the database presents no code: the original does. */
-function belongsTo(deploymentId: string): RawBuilder<unknown> {
+function belongsTo(deploymentId: string | null): RawBuilder<unknown> {
   return sql`exists (select from amo_deployment where "deploymentId" = ${deploymentId})`
 }
 

@@ -21,18 +21,25 @@ const SCOPES: Partial<Record<RefusalKind, Scope>> = {
   configuration: 'integration',
 }
 
+/** What counting needs of the engine. */
+export interface Breaking {
+  claimant: Claimant
+  integrations: { find(name: string): { hasFailures: boolean } | undefined }
+}
+
 /**
  * Counts an answer without a pair, before its claim is let go: a slot that it frees finds the breaker open already.
  * Throws when the database does not take it; the claim stays then.
  */
 export async function countRefusal(
-  claimant: Claimant,
+  breaking: Breaking,
   claim: Claim,
   code: RefusalCode,
 ): Promise<void> {
+  const { claimant } = breaking
   const { kind } = REFUSALS[code]
   // It was read and understood: the provider works.
-  if (kind === 'permanent') return countSuccess(claimant, claim)
+  if (kind === 'permanent') return countSuccess(breaking, claim)
   const scope = SCOPES[kind]
   if (scope === undefined) return
   const account = keyText(claim)
@@ -50,14 +57,16 @@ export async function keepOpen(claimant: Claimant, claim: Claim, code: RefusalCo
   )
 }
 
-/** Counts an answer that shows that the provider works. Asks first, for nearly always there is nothing to change. */
-export async function countSuccess(claimant: Claimant, claim: Claim): Promise<void> {
-  const { rows } = await sql`
-    select from amo_breaker_scopes join amo_breakers using (key)
-    where integration = ${claim.integration} and (failures <> '[]' or ${claim.isCanary})
-    limit 1
-  `.execute(claimant.claims)
-  if (rows.length === 0) return
+/**
+ * Counts an answer that shows that the provider works. Nearly always there is nothing to change: whether there is, is known in
+ * memory and costs the database nothing.
+ */
+export async function countSuccess(
+  { claimant, integrations }: Breaking,
+  claim: Claim,
+): Promise<void> {
+  const isNews = claim.isCanary || integrations.find(claim.integration)?.hasFailures
+  if (!isNews) return
   await change(claimant, claim, ['platform', 'integration'], (breaker, moment) =>
     afterSuccess(breaker, claim.isCanary, moment),
   )

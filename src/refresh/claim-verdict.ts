@@ -5,11 +5,12 @@ import { type Claim, type Claimant, leaseMs } from './claim.ts'
 /**
  * Claims one account for a look at it: due or not, condemned or not, but only while nobody refreshes it, so that the
  * verdict is about the pair that the claim names. Nothing may be sent under it. Undefined: it is gone, held, or has
- * no refresh token that can be opened here.
+ * no refresh token that can be opened here. A copy of the database is looked at with `isAnyDeployment`.
  */
 export async function claimForVerdict(
   claimant: Claimant,
   key: AccountKey,
+  { isAnyDeployment = false } = {},
 ): Promise<Claim | undefined> {
   const askedAtMs = performance.now()
   const { rows } = await sql<Omit<Claim, 'leaseEndsAtMs'>>`
@@ -20,7 +21,8 @@ export async function claimForVerdict(
       where t.integration = ${key.integration} and t."accountId" = ${key.accountId}
         and t.status in ('active', 'pending', 'reauth_required') and t.kind = 'oauth'
         and split_part(t."refreshToken", '.', 1) = any(${claimant.keyIds}::text[])
-        and exists (select from amo_deployment where "deploymentId" = ${claimant.deploymentId})
+        and (${isAnyDeployment}::boolean
+          or exists (select from amo_deployment where "deploymentId" = ${claimant.deploymentId}))
         and not exists (select from amo_refresh_attempts a where a.integration = t.integration
           and a."accountId" = t."accountId" and a."finishedAt" is null)
       for no key update of t
@@ -38,6 +40,16 @@ export async function claimForVerdict(
   `.execute(claimant.claims)
   const [row] = rows
   return row && { ...row, leaseEndsAtMs: askedAtMs + leaseMs(claimant) }
+}
+
+/** Ends a look that is to leave no trace on the account, whatever its status. */
+export async function endVerdict(claimant: Claimant, claim: Claim): Promise<void> {
+  await sql`
+    update amo_refresh_attempts
+    set "finishedAt" = clock_timestamp(), outcome = 'not_sent', "outcomeCode" = 'checked'
+    where id = ${claim.attemptId} and owner = ${claimant.owner} and "finishedAt" is null
+    returning pg_notify('amo_tokens', json_build_array(integration, "accountId", generation)::text)
+  `.execute(claimant.claims)
 }
 
 /** Condemned accounts whose next look has come, the longest waiting first. */

@@ -14,11 +14,16 @@ import { atStep } from './steps.ts'
 /** Times SETTLE_MS: so long two probes that contradict each other are asked again; then the refresh token's is believed. */
 const DISAGREE = 10
 
+/** What a probe of a refresh token needs. */
+export interface Prober extends Pick<Engine, 'integrations'> {
+  committer: Pick<Engine['committer'], 'keyRing'>
+}
+
 /**
  * Asks the provider about the claim's own token, which spends nothing (provider page, part 4). Only ever under the claim,
  * so that its verdict is about the generation that the claim names. Without a host to ask: unclear.
  */
-export async function probeClaim(engine: Engine, claim: Claim): Promise<TokenVerdict> {
+export async function probeClaim(engine: Prober, claim: Claim): Promise<TokenVerdict> {
   const { keyRing } = engine.committer
   const refreshToken = keyRing.open(claim.refreshToken, tokenAt(claim, 'refreshToken'))
   atStep('probing', claim)
@@ -29,7 +34,7 @@ export async function probeClaim(engine: Engine, claim: Claim): Promise<TokenVer
 
 /** The same of another refresh token of the claim's account. */
 export async function probeToken(
-  engine: Engine,
+  engine: Prober,
   claim: Claim,
   refreshToken: Secret,
 ): Promise<TokenVerdict> {

@@ -19,8 +19,8 @@ export async function sortAnswer(
   if (result.kind === 'pair') {
     const { result: end } = await storeAnswer(engine, result.answer)
     count(end)
-    if (end !== 'foreign') return countSuccess(claimant, claim)
-    await countRefusal(claimant, claim, 'unreadable_answer')
+    if (end !== 'foreign') return countSuccess(engine, claim)
+    await countRefusal(engine, claim, 'unreadable_answer')
     return handOver(claimant, claim, 'unreadable_answer')
   }
   if (result.kind === 'not_ours') return giveBack(claimant, claim, isTakenOver)
@@ -28,13 +28,13 @@ export async function sortAnswer(
     storeLate(engine, result.late)
     log.warn(nameOf(claim), 'refresh not answered in time')
     count('no_answer')
-    await countRefusal(claimant, claim, 'no_answer')
+    await countRefusal(engine, claim, 'no_answer')
     return handOver(claimant, claim, 'no_answer')
   }
   log.warn({ ...nameOf(claim), ...result }, 'refresh refused')
   count(result.kind === 'refused' ? result.code : 'not_reached')
   // Before the claim is let go: the slot that it leaves must find the breaker open.
-  await countRefusal(claimant, claim, result.kind === 'refused' ? result.code : 'not_reached')
+  await countRefusal(engine, claim, result.kind === 'refused' ? result.code : 'not_reached')
   if (result.kind === 'not_written') return holdBack(claimant, claim, 'not_reached', 'not_sent')
   const { code, retryAfterSeconds } = result
   switch (REFUSALS[code].kind) {

@@ -81,6 +81,7 @@ export interface BrokerOptions {
   env?: Record<string, string>
   /** Whether it is, going by what it wrote; by default its readiness is asked for. */
   isReady?: (log: string) => boolean
+  args?: string[]
 }
 
 /** A broker as a process of its own, ready to be asked; it is ended when the test ends. */
@@ -110,7 +111,10 @@ export async function startBroker(t: Test, options: BrokerOptions): Promise<Test
         }),
     ...options.env,
   }
-  const child = spawn(process.execPath, ['src/main.ts'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['src/main.ts', ...(options.args ?? [])], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let log = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => {
@@ -128,8 +132,9 @@ export async function startBroker(t: Test, options: BrokerOptions): Promise<Test
     post: (path, body) =>
       ask(url + path, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
+        ...(body === undefined
+          ? {}
+          : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
       }),
     async stop(signal = 'SIGTERM') {
       if (child.exitCode !== null || child.signalCode !== null) return child.exitCode

@@ -33,6 +33,11 @@ export function createEmptyDatabase(t: Test): Promise<string> {
   return cloneDatabase(t, 'template1')
 }
 
+/** A copy of a database that nobody is connected to. */
+export function copyDatabase(t: Test, url: string): Promise<string> {
+  return cloneDatabase(t, new URL(url).pathname.slice(1))
+}
+
 async function cloneDatabase(t: Test, template: string): Promise<string> {
   const name = `amo_test_${randomBytes(6).toString('hex')}`
   await onServer((client) => client.query(`create database ${name} template ${template}`))
