@@ -56,7 +56,8 @@ export function afterFailedCanary(breaker: Breaker, code: string, moment: Moment
  */
 export function afterSuccess(breaker: Breaker, isCanary: boolean, { nowMs }: Moment): Breaker {
   if (breaker.openUntil === null) {
-    return { ...breaker, failures: breaker.failures.filter(({ isAmbiguous }) => isAmbiguous) }
+    const failures = breaker.failures.filter(({ isAmbiguous }) => isAmbiguous)
+    return failures.length === breaker.failures.length ? breaker : { ...breaker, failures }
   }
   if (!isCanary) return breaker
   return {

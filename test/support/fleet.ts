@@ -1,4 +1,5 @@
 import { pino } from 'pino'
+import type { Test } from 'tap'
 import { loadConfig } from '../../src/config.ts'
 import { bindDeployment } from '../../src/db/deployment.ts'
 import { openPostgres } from '../../src/db/postgres.ts'
@@ -11,9 +12,40 @@ import {
   deploymentOf,
   ENCRYPTION_KEYS,
   OPERATOR_KEY,
+  startBroker,
+  startSandbox,
+  type TestBroker,
   type TestSandbox,
 } from './broker.ts'
-import { query } from './database.ts'
+import { createDatabase, query } from './database.ts'
+import { freePorts } from './ports.ts'
+
+export interface Fleet {
+  databaseUrl: string
+  sandbox: TestSandbox
+  /** A broker of this fleet's integration, on this database or on another. */
+  start(env?: Record<string, string>, databaseUrl?: string): Promise<TestBroker>
+}
+
+/** A database with that many accounts, which a broker has served and left. */
+export async function fleetOf(t: Test, size: number): Promise<Fleet> {
+  const databaseUrl = await createDatabase(t)
+  const [internal = 0, open = 0] = await freePorts(2)
+  const sandbox = await startSandbox(t, { publicPort: open })
+  const start: Fleet['start'] = (env = {}, url = databaseUrl) =>
+    startBroker(t, {
+      databaseUrl: url,
+      sandbox,
+      // Copies of answers lie in Redis for days and would undo what is shown here.
+      redis: null,
+      ports: [internal, open],
+      env: { LOG_LEVEL: 'info', ...env },
+    })
+  const first = await start({ HOLD_SENDS: 'true' })
+  await addFleet(databaseUrl, sandbox, size)
+  await first.stop()
+  return { databaseUrl, sandbox, start }
+}
 
 /** Connects that many accounts at once, as consents would have; a broker has to have made the integration. */
 export async function addFleet(
