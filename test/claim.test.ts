@@ -416,6 +416,30 @@ t.test('take-over: after the lease, and what was sent only after the settle time
   t.equal(taken && (await recordSend(ledger.other, taken)), true)
 })
 
+t.test(
+  'take-over: by the process itself, which was stopped: its first flight does nothing more',
+  async (t) => {
+    const ledger = await createLedger(t)
+    const { claimant } = ledger
+    const first = await claimOf(t, ledger)
+    await recordSend(claimant, first)
+    await query(
+      ledger.databaseUrl,
+      `update amo_refresh_attempts set "leaseUntil" = now() - interval '61 seconds'`,
+    )
+    const [second] = await takeOverClaims(claimant, 10)
+    t.equal(second && (await recordSend(claimant, second)), true)
+    t.equal(await recordSend(claimant, first), false, 'sends no more')
+    t.equal(await condemn(claimant, first, 'pair_lost', 'lost'), false, 'condemns nobody')
+    await handOver(claimant, first, 'no_answer')
+    await holdBack(claimant, first, 'blocked', 'refused')
+    await giveBack(claimant, first, true)
+    t.match(await rowOf(ledger), { status: 'active', failedAttempts: 0, lastErrorCode: null })
+    t.match(await attemptsOf(ledger), [{ outcome: null }], 'the second flight goes on')
+    t.equal(second && (await recordSend(claimant, second)), true, 'under a lease that holds')
+  },
+)
+
 t.test('take-over: of a claim whose row has moved on: superseded, nothing is sent', async (t) => {
   const ledger = await createLedger(t)
   await claimOf(t, ledger)

@@ -29,7 +29,10 @@ export interface Claim extends AccountKey {
   refreshToken: string
   domain: string | null
   apiDomain: string | null
-  /** How often the token has been sent under this claim. */
+  /**
+   * How often the token has been sent under this claim, as far as its holder knows. A process that was stopped takes over its
+   * own claim, and is its owner twice: whichever of the two comes second finds another count, and does nothing.
+   */
   sendCount: number
   /** It may send through an open breaker, once its probe says that the provider works again. */
   isCanary: boolean
@@ -194,7 +197,7 @@ export async function recordSend(claimant: Claimant, claim: Claim): Promise<bool
       "leaseUntil" = clock_timestamp() + ${leaseMs(claimant)} * interval '1 millisecond'
     from amo_tokens t
     where a.id = ${claim.attemptId} and a.owner = ${claimant.owner} and a."finishedAt" is null
-      and a."leaseUntil" > clock_timestamp()
+      and a."sendCount" = ${claim.sendCount} and a."leaseUntil" > clock_timestamp()
       and t.integration = a.integration and t."accountId" = a."accountId"
       and t.generation = a.generation and t."refreshTokenFingerprint" = a."refreshTokenFingerprint"
       and t.status in ('active', 'pending') and not t.paused and not t.shadow

@@ -61,8 +61,9 @@ export async function condemn(
   return rows.length === 1
 }
 
-function isOurs({ owner }: Claimant, { attemptId }: Claim): RawBuilder<boolean> {
-  return sql`a.id = ${attemptId} and a.owner = ${owner} and a."finishedAt" is null`
+function isOurs({ owner }: Claimant, { attemptId, sendCount }: Claim): RawBuilder<boolean> {
+  return sql`a.id = ${attemptId} and a.owner = ${owner} and a."finishedAt" is null
+    and a."sendCount" = ${sendCount}`
 }
 
 const recent = sql`array(select at from unnest(i."condemnedAt") at

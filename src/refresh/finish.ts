@@ -42,7 +42,7 @@ export async function giveBack(
   await sql`
     update amo_refresh_attempts set "finishedAt" = clock_timestamp(), outcome = 'not_sent'
     where id = ${claim.attemptId} and owner = ${claimant.owner} and "finishedAt" is null
-      and ("sendCount" = 0 or ${isProvedUnspent}::boolean)
+      and "sendCount" = ${claim.sendCount} and ("sendCount" = 0 or ${isProvedUnspent}::boolean)
     returning pg_notify('amo_tokens',
       json_build_array(integration, "accountId", generation)::text)
   `.execute(claimant.claims)
@@ -128,6 +128,7 @@ async function change(
       update amo_refresh_attempts a set ${attempt}
       from locked
       where a.id = ${claim.attemptId} and a.owner = ${claimant.owner} and a."finishedAt" is null
+        and a."sendCount" = ${claim.sendCount}
         and a.integration = locked.integration and a."accountId" = locked."accountId"
       returning a.integration, a."accountId"
     )

@@ -1,0 +1,109 @@
+import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
+import type pg from 'pg'
+import type { Actor, Ending, Move } from './actor.ts'
+import type { Watch } from './gated-database.ts'
+import type { Lane } from './lane.ts'
+
+/** Statements that decide something. The others are carried out at once. */
+const DECISIVE = /amo_(tokens|refresh_attempts)/
+const PRUNES = /^\s*delete from amo_refresh_attempts/
+const CHANGES = /insert|update|delete/
+
+/**
+ * A connection of one actor. Each statement that touches accounts or attempts, and each commit, waits for the schedule;
+ * it may fail before it is carried out, or be carried out and never acknowledged. Then the connection is broken.
+ */
+export class GatedConnection implements DatabaseConnection {
+  readonly #real: pg.PoolClient
+  readonly #actor: Actor
+  readonly #lane: Lane
+  readonly #watch: Watch
+  #inTransaction = false
+  #hasChanged = false
+  #isBroken = false
+  #isReleased = false
+  #running: Promise<unknown> = Promise.resolve()
+
+  constructor(real: pg.PoolClient, actor: Actor, lane: Lane, watch: Watch) {
+    this.#real = real
+    this.#actor = actor
+    this.#lane = lane
+    this.#watch = watch
+  }
+
+  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    if (sql === 'rollback' && this.#isBroken) return { rows: [] }
+    if (this.#isBroken) throw new Error('connection lost')
+    if (sql === 'begin') this.#inTransaction = true
+    if (sql === 'rollback') this.#inTransaction = false
+    const isDecisive = sql === 'commit' ? this.#hasChanged : DECISIVE.test(sql) && !PRUNES.test(sql)
+    if (!isDecisive) {
+      if (sql === 'commit') this.#inTransaction = false
+      const { rows } = await this.#lane.during(this.#real.query(sql, [...parameters]))
+      return { rows }
+    }
+    return this.#actor.stand(labelOf(sql), (ending) => this.#movesOf<R>(sql, parameters, ending))
+  }
+
+  async *streamQuery(): AsyncIterableIterator<never> {
+    yield* []
+  }
+
+  #movesOf<R>(text: string, values: readonly unknown[], ending: Ending<QueryResult<R>>): Move[] {
+    const lose = () => {
+      this.break()
+      ending.reject(new Error('connection lost'))
+    }
+    const execute = async (isAcknowledged: boolean) => {
+      if (this.#isBroken) return lose()
+      try {
+        const result = await this.#execute<R>(text, values)
+        return isAcknowledged ? ending.resolve(result) : lose()
+      } catch (error) {
+        return ending.reject(error instanceof Error ? error : new Error('failed'))
+      }
+    }
+    return [
+      { name: 'done', weight: 20, make: () => void execute(true) },
+      { name: 'failed', weight: 1, fault: 'database', make: lose },
+      { name: 'unacknowledged', weight: 1, fault: 'database', make: () => void execute(false) },
+    ]
+  }
+
+  async #execute<R>(text: string, values: readonly unknown[]): Promise<QueryResult<R>> {
+    const isCommit = text === 'commit'
+    if (isCommit) await this.#lane.during(this.#watch.beforeCommit())
+    const work = this.#real.query(text, [...values])
+    this.#running = work.catch(() => {})
+    const { rows, rowCount } = await this.#lane.during(work, this.#real)
+    if (CHANGES.test(text)) this.#hasChanged = true
+    if (isCommit) this.#inTransaction = false
+    if (!this.#inTransaction && this.#hasChanged) {
+      this.#hasChanged = false
+      await this.#lane.during(this.#watch.afterChange(text, rows))
+    }
+    return { rows, numAffectedRows: BigInt(rowCount ?? 0) }
+  }
+
+  /** Rolled back, and used no more. What the server has begun it carries out. */
+  break(): void {
+    if (this.#isBroken || this.#isReleased) return
+    this.#isBroken = true
+    const end = async () => {
+      await this.#running
+      if (this.#inTransaction) await this.#real.query('rollback')
+      this.#real.release()
+    }
+    this.#lane.during(end(), this.#real).catch(() => {})
+  }
+
+  release(): void {
+    this.#isReleased = true
+    if (!this.#isBroken) this.#real.release()
+  }
+}
+
+/** Tells statements apart for a reader of a schedule. */
+function labelOf(text: string): string {
+  return text.replace(/\s+/g, ' ').trim().slice(0, 70)
+}

@@ -1,0 +1,226 @@
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import type { Test } from 'tap'
+import { tokenAt } from '../../../src/accounts/sealed-tokens.ts'
+import type { Config } from '../../../src/config.ts'
+import type { Database } from '../../../src/db/database.ts'
+import { openPostgres } from '../../../src/db/postgres.ts'
+import { Integrations } from '../../../src/integrations/service.ts'
+import { secretAt } from '../../../src/integrations/store.ts'
+import {
+  createRefreshCounters,
+  type RefreshCounters,
+} from '../../../src/metrics/refresh-counters.ts'
+import type { Committer } from '../../../src/refresh/commit.ts'
+import { Secret } from '../../../src/vault/secret.ts'
+import { query } from '../database.ts'
+import { createLedger, KEY } from '../engine.ts'
+import type { Clock } from './clock.ts'
+
+/** So long a statement may take before it is looked at whether it waits for a lock. */
+const LOOK_AFTER_MS = 4
+
+/**
+ * PostgreSQL's own clock, replaced for the sessions of this database: `search_path` finds these functions before
+ * those of pg_catalog. Time stands still until the schedule moves it, and nothing is random.
+ */
+const VIRTUAL_CLOCK = `
+  create schema virtual;
+  create unlogged table virtual.clock (at timestamptz);
+  insert into virtual.clock values (null);
+  create function virtual.clock_timestamp() returns timestamptz volatile language sql
+    as 'select at from virtual.clock';
+  create function virtual.now() returns timestamptz volatile language sql
+    as 'select at from virtual.clock';
+  create function virtual.random() returns double precision volatile language sql
+    as 'select 0.5::double precision';
+  alter table amo_refresh_attempts alter column "claimedAt" set default virtual.clock_timestamp();
+`
+
+export interface AccountRow {
+  generation: number
+  fingerprint: string
+  status: string
+  nextAttemptAtMs: number | null
+  isClaimed: boolean
+}
+
+/** A database on which one schedule after the other is played, and the clock of the one that is. */
+export interface Lane {
+  pool: pg.Pool
+  control: pg.Pool
+  clock: Clock
+  config: Config
+  fingerprints: Committer['fingerprints']
+  database: Database
+  integrations: Integrations
+  counters: RefreshCounters
+  /** Never connected: the model stands in its place. */
+  redis: Redis
+  /** Counts this as going on; `client` may wait for a lock of another one. */
+  during<T>(work: Promise<T>, client?: pg.PoolClient): Promise<T>
+  /** Resolves when nothing happens any more unless the schedule makes a move. */
+  quiet(): Promise<void>
+  row(): Promise<AccountRow | undefined>
+  /** One account, due, with this refresh token. */
+  reset(refreshToken: string, accessToken: string): Promise<void>
+}
+
+/** Where every schedule's clock begins. */
+const START_MS = 1_000_000
+/** Of a session whose transaction is open, and which is asked nothing. */
+const IDLE = 'idle in transaction'
+
+interface Work {
+  done: Promise<unknown>
+  pid: number | undefined
+  isBlocked: boolean
+}
+
+export async function openLane(t: Test): Promise<Lane> {
+  const ledger = await createLedger(t)
+  const { databaseUrl, config } = ledger
+  const { keyRing } = config
+  const name = new URL(databaseUrl).pathname.slice(1)
+  await query(databaseUrl, VIRTUAL_CLOCK)
+  await query(databaseUrl, `alter database ${name} set search_path = virtual, pg_catalog, public`)
+  // Nothing of it must outlive a crash of the server: the schedules are quicker so.
+  for (const table of ['amo_tokens', 'amo_refresh_attempts', 'amo_integrations'].toReversed())
+    if (table !== 'amo_integrations') await query(databaseUrl, `alter table ${table} set unlogged`)
+  await query(
+    databaseUrl,
+    `update amo_integrations set "pacePerSecond" = 1000, "clientSecret" = $1`,
+    [keyRing.seal('secret', secretAt('amocrm', 'clientSecret'))],
+  )
+  const pool = openPool(t, databaseUrl, 40)
+  const control = openPool(t, databaseUrl, 2)
+  const url = new Secret(databaseUrl)
+  const log = pino({ level: 'silent' })
+  const database = openPostgres(url, url, log)
+  t.teardown(() => database.close())
+  const integrations = new Integrations(database, keyRing, log)
+  await integrations.reload()
+  const redis = new Redis({ lazyConnect: true })
+  t.teardown(() => redis.disconnect())
+
+  const works = new Set<Work>()
+  const clock: Clock = {
+    nowMs: START_MS,
+    originMs: Date.now() - START_MS,
+    async pass(ms) {
+      clock.nowMs += ms
+      await control.query(`update virtual.clock set at = at + $1 * interval '1 millisecond'`, [ms])
+    },
+  }
+  /** Marks what waits, directly or behind another, for a transaction that the schedule holds. */
+  const markBlocked = async () => {
+    const { rows } = await control.query<{ pid: number; state: string; blockers: number[] }>(
+      `select pid, state, pg_blocking_pids(pid) as blockers from pg_stat_activity
+       where datname = current_database()`,
+    )
+    const held = new Set(rows.filter(({ state }) => state === IDLE).map(({ pid }) => pid))
+    for (let size = 0; size !== held.size; ) {
+      size = held.size
+      for (const { pid, blockers } of rows)
+        if (blockers.some((each) => held.has(each))) held.add(pid)
+    }
+    for (const work of works) work.isBlocked = work.pid !== undefined && held.has(work.pid)
+  }
+  return {
+    pool,
+    control,
+    clock,
+    config,
+    fingerprints: ledger.committer.fingerprints,
+    database,
+    integrations,
+    counters: createRefreshCounters(new Registry()),
+    redis,
+    during(done, client) {
+      const pid = client && 'processID' in client ? Number(client.processID) : undefined
+      const work: Work = { done, pid, isBlocked: false }
+      works.add(work)
+      const end = () => {
+        works.delete(work)
+        // Whoever waited for it may go on now.
+        for (const each of works) each.isBlocked = false
+      }
+      done.then(end, end)
+      return done
+    },
+    async quiet() {
+      for (;;) {
+        await turn()
+        await turn()
+        const going = [...works].filter((work) => !work.isBlocked)
+        if (going.length === 0) return
+        const late = new AbortController()
+        const ends = going.map(({ done }) => done.catch(() => {}))
+        const limit = delay(LOOK_AFTER_MS, 'late', late).catch(() => {})
+        const first = await Promise.race([...ends, limit])
+        late.abort()
+        if (first !== 'late') continue
+        await markBlocked()
+      }
+    },
+    async row() {
+      const { rows } = await control.query(
+        `select generation, "refreshTokenFingerprint" as fingerprint, status,
+           extract(epoch from "nextAttemptAt" - clock_timestamp()) * 1000 + $2::float8 as "nextAttemptAtMs",
+           exists (select from amo_refresh_attempts where "finishedAt" is null) as "isClaimed"
+         from amo_tokens where "accountId" = $1`,
+        [KEY.accountId, clock.nowMs],
+      )
+      const [row] = rows
+      return row && { ...row, nextAttemptAtMs: row.nextAttemptAtMs && Number(row.nextAttemptAtMs) }
+    },
+    async reset(refreshToken, accessToken) {
+      clock.nowMs = START_MS
+      await control.query('update virtual.clock set at = $1', [new Date(clock.originMs + START_MS)])
+      await control.query('delete from amo_breakers')
+      await control.query(
+        `update amo_integrations set "paceTokens" = 4, "paceAt" = now(), state = 'running', "condemnedAt" = '{}'`,
+      )
+      await control.query('delete from amo_refresh_attempts')
+      await control.query('delete from amo_tokens')
+      const { rows } = await control.query(`select nextval('amo_generation') as generation`)
+      const at = { ...KEY, generation: rows[0].generation }
+      await control.query(
+        `insert into amo_tokens (integration, "accountId", domain, "apiDomain", status, "approvedAt",
+           "accessToken", "refreshToken", "refreshTokenFingerprint", generation, "issuedAt", "expiresAt",
+           "refreshAt", "nextAttemptAt", "refreshTokenExpiresAt")
+         select $1, $2, 'a.amocrm.ru', 'api.amocrm.ru', 'active', at, $3, $4, $5, $6, $7,
+           at + interval '150 seconds', at, at, at + interval '90 days' from virtual.clock`,
+        [
+          KEY.integration,
+          KEY.accountId,
+          keyRing.seal(accessToken, tokenAt(at, 'accessToken')),
+          keyRing.seal(refreshToken, tokenAt(at, 'refreshToken')),
+          ledger.committer.fingerprints.of(refreshToken),
+          at.generation,
+          new Date(clock.originMs),
+        ],
+      )
+    },
+  }
+}
+
+function openPool(t: Test, databaseUrl: string, max: number): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: databaseUrl,
+    max,
+    idleTimeoutMillis: 0,
+    types: {
+      getTypeParser: (oid, format) =>
+        oid === pg.types.builtins.INT8 && format !== 'binary'
+          ? Number
+          : pg.types.getTypeParser(oid, format),
+    },
+  })
+  pool.on('error', () => {})
+  t.teardown(() => pool.end())
+  return pool
+}
