@@ -23,6 +23,8 @@ export interface KeptAnswer extends Answered {
 /** A pair that arrived. */
 export interface Answer extends Answered {
   pair: TokenPair
+  /** Its access token is handed to nobody; the refresh token is good, and due at once. */
+  isAccessDead?: boolean
 }
 
 /** Undefined: the 2xx holds no complete pair. */

@@ -79,7 +79,7 @@ async function updateRow(
   answer: Answer,
   fingerprint: string,
 ): Promise<number | undefined> {
-  const { integration, accountId, pair } = answer
+  const { integration, accountId, pair, isAccessDead = false } = answer
   const generation = await nextGeneration(trx)
   const plan = planRefresh(answer.sentAtMs, pair.lifetimeSeconds)
   const at = { integration, accountId, generation }
@@ -91,9 +91,9 @@ async function updateRow(
       "refreshTokenFingerprint" = ${fingerprint},
       "apiDomain" = coalesce(${pair.claims?.apiDomain ?? null}, "apiDomain"),
       "issuedAt" = ${issuedAt(answer)}, "expiresAt" = ${plan.expiresAt}, "refreshAt" = ${plan.refreshAt},
-      "nextAttemptAt" = case when ${isRead} then ${plan.refreshAt} else ${plan.idleAt} end::timestamptz,
+      "nextAttemptAt" = case when ${isAccessDead} then clock_timestamp() when ${isRead} then ${plan.refreshAt} else ${plan.idleAt} end::timestamptz,
       "refreshTokenExpiresAt" = ${plan.refreshTokenExpiresAt},
-      "failedAttempts" = 0, "accessDeadAt" = null, "lastErrorCode" = null, "lastErrorAt" = null,
+      "failedAttempts" = 0, "accessDeadAt" = case when ${isAccessDead} then clock_timestamp() end, "lastErrorCode" = null, "lastErrorAt" = null,
       "lastRefreshAt" = clock_timestamp(), "updatedAt" = clock_timestamp(),
       status = case when status <> 'reauth_required' then status
         when "approvedAt" is null then 'pending' else 'active' end

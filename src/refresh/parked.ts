@@ -2,8 +2,7 @@ import { sql } from 'kysely'
 import type { AccountKey } from '../accounts/account-key.ts'
 import { type Answer, pairFromJson } from './answer.ts'
 import { type Claim, nameOf } from './claim.ts'
-import { commitAnswer, parkedAt } from './commit.ts'
-import { markAccessTokenDead } from './early-rotation.ts'
+import { type CommitResult, commitAnswer, parkedAt } from './commit.ts'
 import type { Engine } from './engine.ts'
 import { probeToken } from './probe-claim.ts'
 
@@ -38,11 +37,9 @@ export async function adoptParked(engine: Engine, claim: Claim): Promise<boolean
     // The refresh token is this account's, says the provider; its access token may name another: it is given up for dead.
     const isForeign = pair.claims !== undefined && pair.claims.accountId !== claim.accountId
     const adopted = isForeign ? { ...pair, claims: undefined } : pair
-    const done = await commitAnswer(engine.committer, answerWith(claim, row, adopted))
-    if (done.result === 'parked') return false
-    if (isForeign && 'generation' in done) {
-      await markAccessTokenDead(engine.committer.claims, claim, done.generation)
-    }
+    const answer = { ...answerWith(claim, row, adopted), isAccessDead: isForeign }
+    const { result } = await commitAnswer(engine.committer, answer)
+    if (!isInRow(result)) return false
     await forgetParked(engine, row)
     engine.log.warn(nameOf(claim), 'parked token pair adopted')
     return true
@@ -67,13 +64,18 @@ export async function storeParked(engine: Engine): Promise<void> {
     const pair = pairFromJson(keyRing.open(row.parkedPair, parkedAt(row)).reveal())
     const fence = { ...row, attemptId: row.id }
     const { result } = await commitAnswer(engine.committer, answerWith(fence, row, pair))
-    if (result === 'parked') continue
+    if (!isInRow(result)) continue
     await forgetParked(engine, row)
     engine.log.error({ ...nameOf(row), result }, 'parked token pair fits again')
   }
 }
 
-/** It is in the account's row now. */
+/** Not in the other cases: the pair stays parked. */
+function isInRow(result: CommitResult['result']): boolean {
+  return result === 'committed' || result === 'already' || result === 'replaced'
+}
+
+/** It is, or has been, in the account's row. */
 async function forgetParked({ committer }: Engine, { id }: ParkedPair): Promise<void> {
   await sql`update amo_refresh_attempts set "parkedPair" = null where id = ${id}`.execute(
     committer.claims,
