@@ -16,6 +16,7 @@ import {
   claimDueAccounts,
   recordSend,
 } from '../src/refresh/claim.ts'
+import { claimForVerdict } from '../src/refresh/claim-verdict.ts'
 import { handOver, holdBack } from '../src/refresh/finish.ts'
 import { whyNotClaimed } from '../src/refresh/not-claimed.ts'
 import { query } from './support/database.ts'
@@ -316,6 +317,20 @@ t.test(
     }
   },
 )
+
+t.test('a claim for a verdict: nothing is sent under it, and it takes no room', async (t) => {
+  const ledger = await due(t, 5)
+  await query(
+    ledger.databaseUrl,
+    `update amo_integrations set "pacePerSecond" = 2, "paceTokens" = 4`,
+  )
+  for (const accountId of [1, 2, 3]) {
+    const claim = await claimForVerdict(ledger.claimant, { integration: 'amocrm', accountId })
+    t.equal(claim && (await recordSend(ledger.claimant, claim)), false)
+  }
+  t.ok(await ledger.claim(4))
+  t.ok(await ledger.claim(5))
+})
 
 t.test('the canary: none while another breaker of its integration is open', async (t) => {
   const ledger = await due(t, 6)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startBroker, startSandbox, type TestBroker, until } from './support/broker.ts'
+import { startBroker, startSandbox, until } from './support/broker.ts'
 import { createDatabase, query } from './support/database.ts'
 import { addFleet, makeAllDue } from './support/fleet.ts'
 import { freePorts } from './support/ports.ts'
@@ -98,33 +98,4 @@ t.test('brown-out that only every other answer falls to: it stops all the same',
   await untilStopped(databaseUrl)
   const lost = sandbox.world.books.list().filter(({ fault }) => fault !== undefined).length
   t.ok(lost >= 2 && lost <= MOST_LOST, `${lost} refresh tokens were spent for nothing`)
-})
-
-t.test('a canary that is lost as well: one every time, and the times grow', async (t) => {
-  const databaseUrl = await createDatabase(t)
-  const [internal = 0, open = 0] = await freePorts(2)
-  const sandbox = await startSandbox(t, { publicPort: open })
-  const env = { ...DEFAULTS, PACE_PER_SECOND: '50', BREAKER_MS: '500' }
-  const broker: TestBroker = await startBroker(t, {
-    databaseUrl,
-    sandbox,
-    ports: [internal, open],
-    env,
-  })
-  await addFleet(databaseUrl, sandbox, 200)
-  sandbox.world.faults.set([{ fault: 'bad_gateway_after_spend', endpoint: 'token' }])
-  await makeAllDue(databaseUrl)
-  await untilStopped(databaseUrl)
-  const canaries = () =>
-    query(
-      databaseUrl,
-      `select "sendCount", "sentAt" from amo_refresh_attempts where purpose = 'canary' order by id`,
-    )
-  await until(async () => (await canaries()).length >= 4, 60_000)
-  const sent = await canaries()
-  t.ok(sent.every(({ sendCount }) => sendCount <= 1))
-  const gaps = sent.slice(1).map(({ sentAt }, index) => sentAt - sent[index]?.sentAt)
-  t.ok((gaps[2] ?? 0) > 2 * (gaps[0] ?? 0), `the waits grow: ${gaps.join(', ')} ms`)
-  const { body } = await broker.get('/health/ready')
-  t.match(body.degraded.join(), /breaker/)
 })

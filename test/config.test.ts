@@ -138,6 +138,7 @@ t.test('a value of the wrong type or size is named, with what it must be', async
     } else if (schema.type !== 'string') {
       const type = new RegExp(`^${name} must be ${schema.type}`)
       await refuses(t, { ...EMBEDDED, [name]: CANARY }, type)
+      if (schema.type === 'boolean') continue
       await refuses(t, { ...EMBEDDED, [name]: '-1' }, new RegExp(`^${name} must be >=? \\d+`))
       await refuses(t, { ...EMBEDDED, [name]: '99999999' }, new RegExp(`^${name} must be <= \\d+`))
     }
