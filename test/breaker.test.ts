@@ -1,3 +1,4 @@
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { BreakerFailure } from '../src/db/tables.ts'
 import type { RefusalCode } from '../src/provider/refusals.ts'
@@ -19,6 +20,7 @@ import {
 import { claimForVerdict } from '../src/refresh/claim-verdict.ts'
 import { handOver, holdBack } from '../src/refresh/finish.ts'
 import { whyNotClaimed } from '../src/refresh/not-claimed.ts'
+import { until } from './support/broker.ts'
 import { query } from './support/database.ts'
 import { createLedger, type Ledger } from './support/engine.ts'
 
@@ -268,7 +270,16 @@ t.test('the canary: one for all replicas and integrations; it alone may send', a
   await fail(ledger, await ledger.claim(2), 'gateway_error')
   await ripen(ledger)
   const claimants: Claimant[] = [ledger.claimant, ledger.other, ledger.claimant, ledger.other]
-  const canaries = (await Promise.all(claimants.map(claimCanaries))).flat()
+  // They all find its time over and wait for each other: whoever comes second is judged by what the first one left.
+  const holder = new pg.Client({ connectionString: ledger.databaseUrl })
+  await holder.connect()
+  await holder.query('begin')
+  await holder.query('select from amo_breakers for update')
+  const racing = claimants.map(claimCanaries)
+  await until(async () => (await waiting(ledger)) === claimants.length)
+  await holder.query('commit')
+  await holder.end()
+  const canaries = (await Promise.all(racing)).flat()
   t.match(canaries, [{ isCanary: true }])
   const [canary] = canaries as [Claim]
   t.same(await claimCanaries(ledger.other), [], 'no second one while it is out')
@@ -285,6 +296,14 @@ t.test('the canary: one for all replicas and integrations; it alone may send', a
   t.match(await breakersOf(ledger), [{ open: false }])
   t.ok((await claimDueAccounts(ledger.claimant, 'amocrm', 10)).length > 0)
 })
+
+const waiting = async ({ databaseUrl }: Ledger) =>
+  (
+    await query(
+      databaseUrl,
+      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    )
+  ).length
 
 async function ownerOf(ledger: Ledger, claim: Claim): Promise<Claimant> {
   const [row] = await query(
