@@ -12,6 +12,10 @@ t.intercept(performance, 'now', { value: () => clockHere()?.nowMs ?? realNow() }
 
 const LEASE_MS = 46_000
 const SETTLE_MS = 61_000
+/** The first look at a condemned account comes after two minutes, more or less. */
+const RECHECK_MS = 180_000
+/** A token is due by then. */
+const LIFE_MS = 500_000
 
 const lane = await openLane(t)
 
@@ -213,3 +217,49 @@ t.test(
     holds(t, race, 'r1')
   },
 )
+
+t.test('refused though it lives: not condemned', async (t) => {
+  const race = await begin()
+  await race.make('A1 due')
+  await race.go('A1', 'provider, A1 send r0: 401 for a good token')
+  await race.make('provider, A1 send r0: 401 for a good token')
+  await race.go('A1')
+  holds(t, race, 'r0')
+})
+
+t.test('condemned by wrong answers: found alive by a later look, and refreshed', async (t) => {
+  const race = await begin()
+  await race.make('A1 due')
+  await race.go('A1', 'provider, A1 send r0: 401 for a good token')
+  await race.make('provider, A1 send r0: 401 for a good token')
+  await race.go('A1', 'provider, A1 probe r0: dead, a lie')
+  await race.make('provider, A1 probe r0: dead, a lie')
+  await race.go('A1')
+  t.equal(race.world.row?.status, 'reauth_required')
+  await race.pass(RECHECK_MS)
+  await race.make('B1 recheck')
+  await race.go('B1')
+  holds(t, race, 'r0')
+  await race.make('B1 due')
+  await race.go('B1')
+  holds(t, race, 'r1')
+})
+
+t.test('a parked pair that lives is adopted before an account is condemned', async (t) => {
+  const race = await begin()
+  await race.make('a person consents again at A1')
+  await race.go('A1')
+  holds(t, race, 'r1')
+  await race.pass(LIFE_MS)
+  // The answer is lost: what the person consented to is spent, the pair that it displaced is not.
+  await race.make('A1 due')
+  await race.go('A1', 'provider, A1 send r1: answered')
+  await race.make('A1 crashes')
+  await race.pass(LEASE_MS + SETTLE_MS)
+  await race.make('B1 sweep')
+  await race.go('B1')
+  await race.make('B1 timer of 10000 ms')
+  await race.go('B1')
+  holds(t, race, 'r0')
+  t.notOk(race.world.trace.some((move) => move.includes('condemn:')))
+})
