@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import pg from 'pg'
 import t, { type Test } from 'tap'
+import { tokenAt } from '../src/accounts/sealed-tokens.ts'
 import {
   type Claim,
   claimAccount,
@@ -246,6 +247,34 @@ t.test(
   },
 )
 
+t.test(
+  'claim: its token is the one of its generation, whatever is committed a moment later',
+  async (t) => {
+    const ledger = await createLedger(t)
+    const { claimant, committer, other } = ledger
+    const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
+    // Another process refreshes the account after the first statement of the claim, and before any that may follow.
+    let statements = 0
+    const claims = claimant.claims.withPlugin({
+      transformQuery: ({ node }) => node,
+      async transformResult({ result }) {
+        statements += 1
+        if (statements > 1) return result
+        await query(ledger.databaseUrl, `delete from amo_refresh_attempts`)
+        const claim = await claimAccount(other, KEY, row?.generation, 'waiting')
+        if (claim !== undefined) await commitAnswer(committer, ledger.answerFor(claim))
+        return result
+      },
+    })
+    const claim = await claimAccount({ ...claimant, claims }, KEY, row?.generation, 'waiting')
+    if (claim === undefined) return t.bailout('not claimed')
+    const [now] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
+    t.not(now?.generation, claim.generation, 'the row has moved on')
+    const at = tokenAt(claim, 'refreshToken')
+    t.match(ledger.config.keyRing.open(claim.refreshToken, at).reveal(), /^def502-/)
+  },
+)
+
 t.test('send: written down before, fenced by owner, generation and fingerprint', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
@@ -417,6 +446,38 @@ t.test('take-over: after the lease, and what was sent only after the settle time
 })
 
 t.test(
+  'take-over: of a sent claim whose row has moved on: nothing is sent for the new pair',
+  async (t) => {
+    const ledger = await createLedger(t)
+    const claim = await claimOf(t, ledger)
+    await recordSend(ledger.claimant, claim)
+    const over = `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`
+    await query(ledger.databaseUrl, over)
+    await query(ledger.databaseUrl, NEW_PAIR)
+    t.same(await takeOverClaims(ledger.other, 10), [])
+    t.match(await attemptsOf(ledger), [{ outcome: 'superseded' }])
+  },
+)
+
+t.test('take-over: of a claim whose row moves on meanwhile: nothing is taken', async (t) => {
+  const ledger = await createLedger(t)
+  await recordSend(ledger.claimant, await claimOf(t, ledger))
+  const over = `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`
+  await query(ledger.databaseUrl, over)
+  // Committed after the look for rows that have moved on, and before the take-over itself.
+  let statements = 0
+  const claims = ledger.other.claims.withPlugin({
+    transformQuery: ({ node }) => node,
+    async transformResult({ result }) {
+      statements += 1
+      if (statements === 2) await query(ledger.databaseUrl, NEW_PAIR)
+      return result
+    },
+  })
+  t.same(await takeOverClaims({ ...ledger.other, claims }, 10), [])
+})
+
+t.test(
   'take-over: by the process itself, which was stopped: its first flight does nothing more',
   async (t) => {
     const ledger = await createLedger(t)
@@ -437,6 +498,23 @@ t.test(
     t.match(await rowOf(ledger), { status: 'active', failedAttempts: 0, lastErrorCode: null })
     t.match(await attemptsOf(ledger), [{ outcome: null }], 'the second flight goes on')
     t.equal(second && (await recordSend(claimant, second)), true, 'under a lease that holds')
+  },
+)
+
+t.test(
+  'take-over: of another deployment’s database: nothing, its ledger stays as it is',
+  async (t) => {
+    const ledger = await createLedger(t)
+    await recordSend(ledger.claimant, await claimOf(t, ledger))
+    await query(
+      ledger.databaseUrl,
+      `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`,
+    )
+    await query(ledger.databaseUrl, `update amo_deployment set "deploymentId" = 'elsewhere'`)
+    t.same(await takeOverClaims(ledger.other, 10), [])
+    await query(ledger.databaseUrl, NEW_PAIR)
+    await takeOverClaims(ledger.other, 10)
+    t.match(await attemptsOf(ledger), [{ outcome: null }])
   },
 )
 
@@ -491,6 +569,19 @@ t.test(
     }
   },
 )
+
+t.test('condemn: one that waits behind a commit condemns nobody', async (t) => {
+  // R5: a look at the row and a statement after it would condemn the pair that came in between.
+  const ledger = await createLedger(t)
+  const claim = await claimOf(t, ledger)
+  await recordSend(ledger.claimant, claim)
+  const holder = await holderOf(t, ledger, NEW_PAIR)
+  const condemning = condemn(ledger.claimant, claim, 'pair_lost', 'lost')
+  await isBlocked(ledger)
+  await holder.query('commit')
+  t.equal(await condemning, false)
+  t.match(await rowOf(ledger), { status: 'active', lastErrorCode: null })
+})
 
 t.test('condemn: an account that nobody may use any more only ends its attempt', async (t) => {
   const ledger = await createLedger(t)

@@ -300,3 +300,18 @@ t.test(
     t.same(await stage.attempts(), [])
   },
 )
+
+t.test('a process that is started again is another owner', async (t) => {
+  // R10: it would find its own claim of before, and send its token again without a probe.
+  const stage = await setStage(t)
+  const { databaseUrl, sandbox, broker } = stage
+  await stage.makeDue()
+  await afterAttempt(stage, 1)
+  await broker.stop()
+  const { dataDir } = broker
+  await startBroker(t, { databaseUrl, sandbox, dataDir })
+  await stage.makeDue()
+  await afterAttempt(stage, 2)
+  const owners = await query(databaseUrl, 'select distinct owner from amo_refresh_attempts')
+  t.equal(owners.length, 2)
+})

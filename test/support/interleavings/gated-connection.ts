@@ -103,7 +103,26 @@ export class GatedConnection implements DatabaseConnection {
   }
 }
 
-/** Tells statements apart for a reader of a schedule. */
+/** The statements of the engine by what they are for, as a reader of a schedule wants them. */
+const LABELS: [RegExp, string][] = [
+  [/^with due/, 'claim'],
+  [/^with target/, 'claim for a verdict'],
+  [/set "sentAt"/, 'record send'],
+  [/^with expired/, 'take over'],
+  [/"isServed"/, 'condemn'],
+  [/^with locked/, 'end'],
+  [/^update amo_tokens set generation/, 'put pair into row'],
+  [/outcome = 'committed'/, 'finish attempt'],
+  [/set "parkedPair" = \$/, 'park'],
+  [/^select a?.?id.*"parkedPair"/, 'look for parked pairs'],
+  [/outcome = 'superseded' where a."finishedAt"/, 'finish what has moved on'],
+  [/outcome = 'not_sent' where "finishedAt"/, 'finish what was not sent'],
+  [/outcome = 'not_sent' where id/, 'give back'],
+  [/as "isSendable"/, 'ask why not'],
+  [/"nextAttemptAt" <= .* order by "nextAttemptAt" limit/, 'look for condemned accounts'],
+]
+
 function labelOf(text: string): string {
-  return text.replace(/\s+/g, ' ').trim().slice(0, 70)
+  const line = text.replace(/\s+/g, ' ').trim()
+  return LABELS.find(([pattern]) => pattern.test(line))?.[1] ?? line.slice(0, 60)
 }

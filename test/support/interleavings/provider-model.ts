@@ -128,6 +128,10 @@ export class ProviderModel {
   }
 
   moves(): Move[] {
+    for (const request of this.#requests) {
+      if (request.actor.isDead) request.isGone = true
+      if (request.isGone && request.answer !== undefined) this.#requests.delete(request)
+    }
     return [...this.#requests].flatMap((request) =>
       (request.name === 'send' ? this.#sendMoves(request) : this.#probeMoves(request)).map(
         (move) => ({
@@ -140,7 +144,6 @@ export class ProviderModel {
 
   #sendMoves(request: Request): Move[] {
     const { answer } = request
-    if (request.actor.isDead) request.isGone = true
     if (answer !== undefined) return answerMoves(request, answer)
     const process = { name: 'processed', weight: 10, make: () => this.#process(request) }
     const forget = {

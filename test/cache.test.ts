@@ -1,0 +1,86 @@
+import { pino } from 'pino'
+import t, { type Test } from 'tap'
+import { Heartbeat } from '../src/db/heartbeat.ts'
+import { openPostgres } from '../src/db/postgres.ts'
+import { type HeldToken, TokenCache } from '../src/tokens/cache.ts'
+import { Secret } from '../src/vault/secret.ts'
+
+const KEY = { integration: 'amocrm', accountId: 1 }
+const LONG_MS = 60_000
+
+/** A heartbeat whose echoes the test makes; it asks no database. */
+function heartbeatOf(t: Test, trustMs: number): Heartbeat {
+  const nowhere = new Secret('postgres://127.0.0.1:1/none')
+  const log = pino({ level: 'silent' })
+  const database = openPostgres(nowhere, nowhere, log)
+  t.teardown(() => database.close())
+  return new Heartbeat(database, 'test', trustMs, log)
+}
+
+function tokenOf(generation: number, askedAtMs: number): HeldToken {
+  const later = new Date(Date.now() + LONG_MS)
+  return {
+    ...KEY,
+    domain: 'a.amocrm.ru',
+    apiDomain: null,
+    kind: 'oauth',
+    status: 'active',
+    generation,
+    expiresAt: later,
+    refreshAt: later,
+    nextAttemptAt: later,
+    failedAttempts: 0,
+    paused: false,
+    shadow: false,
+    accessDeadAt: null,
+    lastErrorCode: null,
+    accessToken: () => new Secret('token'),
+    useUntilMs: later.getTime(),
+    askedAtMs,
+    isMarked: true,
+  }
+}
+
+t.test('a fill that began before a change was heard of is thrown away', async (t) => {
+  const heartbeat = heartbeatOf(t, LONG_MS)
+  heartbeat.onEcho(String(performance.now()))
+  const cache = new TokenCache(heartbeat)
+  const fill = cache.beginFill()
+  cache.onChange(KEY, 2)
+  cache.endFill(fill, [tokenOf(1, fill.askedAtMs)])
+  t.equal(cache.get(KEY), undefined, 'the row that it read may be the one from before')
+  const next = cache.beginFill()
+  cache.endFill(next, [tokenOf(2, next.askedAtMs)])
+  t.match(cache.get(KEY), { generation: 2 })
+})
+
+t.test('a change removes what is held; one that is older does not', async (t) => {
+  const heartbeat = heartbeatOf(t, LONG_MS)
+  heartbeat.onEcho(String(performance.now()))
+  const cache = new TokenCache(heartbeat)
+  const fill = cache.beginFill()
+  cache.endFill(fill, [tokenOf(2, fill.askedAtMs)])
+  cache.onChange(KEY, 1)
+  t.match(cache.get(KEY), { generation: 2 })
+  cache.onChange(KEY, 3)
+  t.equal(cache.get(KEY), undefined)
+})
+
+t.test('without an echo nothing is served from memory as if it were known', async (t) => {
+  const cache = new TokenCache(heartbeatOf(t, LONG_MS))
+  const fill = cache.beginFill()
+  cache.endFill(fill, [tokenOf(1, fill.askedAtMs)])
+  t.equal(cache.get(KEY), undefined)
+  t.match(cache.getStale(KEY), { generation: 1 }, 'kept for when PostgreSQL cannot be asked')
+})
+
+t.test('after a gap all is asked for again', async (t) => {
+  const heartbeat = heartbeatOf(t, LONG_MS)
+  heartbeat.onEcho(String(performance.now()))
+  const cache = new TokenCache(heartbeat)
+  const fill = cache.beginFill()
+  cache.endFill(fill, [tokenOf(1, fill.askedAtMs)])
+  t.match(cache.get(KEY), { generation: 1 })
+  cache.onGap()
+  t.equal(cache.get(KEY), undefined)
+})

@@ -1,0 +1,95 @@
+import { spawn } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
+import { stripVTControlCharacters } from 'node:util'
+import { applyEdit, type Edit, type Mutation, type TestFile } from './mutation.ts'
+import { copyRepository, readSource, writeSource } from './sources.ts'
+
+/** `broken`: the tests could not be run, which proves nothing. */
+export interface Verdict {
+  end: 'caught' | 'alive' | 'stale' | 'broken'
+  /** The test that noticed, or what went wrong. */
+  detail: string
+  seconds: number
+}
+
+interface RunOptions {
+  /** Leaves the source as it is. */
+  isBaseline: boolean
+  signal: AbortSignal
+}
+
+/** Runs the mutation's tests, through the ordinary runner, on a copy that lacks the guard. */
+export async function runMutation(
+  { edits, tests }: Mutation,
+  { isBaseline, signal }: RunOptions,
+): Promise<Verdict> {
+  const startedMs = performance.now()
+  const seconds = () => (performance.now() - startedMs) / 1000
+  const copy = copyRepository()
+  try {
+    if (!isBaseline) mutate(copy, edits)
+    for (const test of tests) {
+      const result = await runTest(copy, test, signal)
+      if (result.caughtBy !== undefined) {
+        return { end: 'caught', detail: result.caughtBy, seconds: seconds() }
+      }
+      if (result.passed === 0) return { end: 'broken', detail: result.lastLine, seconds: seconds() }
+    }
+    const names = tests.map(({ file, only }) => (only ? `${file} ${only}` : file))
+    return { end: 'alive', detail: names.join(', '), seconds: seconds() }
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error)
+    return { end: 'broken', detail, seconds: seconds() }
+  } finally {
+    rmSync(copy, { recursive: true, force: true })
+  }
+}
+
+function mutate(copy: string, edits: Edit[]): void {
+  const sources = new Map<string, string>()
+  for (const edit of edits) {
+    sources.set(edit.file, applyEdit(sources.get(edit.file) ?? readSource(edit.file), edit))
+  }
+  for (const [file, text] of sources) {
+    // A mutant that cannot be read would be caught by every test, and prove nothing.
+    if (file.endsWith('.ts')) stripTypeScriptTypes(text)
+    writeSource(copy, file, text)
+  }
+}
+
+interface TestResult {
+  /** The title of the first failure. */
+  caughtBy: string | undefined
+  passed: number
+  lastLine: string
+}
+
+async function runTest(
+  cwd: string,
+  { file, only }: TestFile,
+  signal: AbortSignal,
+): Promise<TestResult> {
+  const args = ['test/run.ts', file, '--bail', ...(only ? [`--grep=${only}`] : [])]
+  const child = spawn(process.execPath, args, { cwd, signal, killSignal: 'SIGTERM' })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      output += chunk
+    })
+  }
+  await new Promise<void>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', () => resolve())
+  })
+  return readReport(stripVTControlCharacters(output))
+}
+
+/** Reads what `npm test` writes at its end. */
+function readReport(output: string): TestResult {
+  const lines = output.trimEnd().split('\n')
+  const lastLine = lines.at(-1) ?? ''
+  const failed = lines.lastIndexOf('Failed:')
+  const caughtBy = failed === -1 ? undefined : lines[failed + 1]?.trim()
+  return { caughtBy, passed: Number(/^(\d+) passed/.exec(lastLine)?.[1] ?? 0), lastLine }
+}

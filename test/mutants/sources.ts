@@ -1,0 +1,28 @@
+import { cpSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+/** All that the tests read. */
+const COPIED = ['src', 'test', 'sql', 'openapi', 'package.json', '.env.example', 'tsconfig.json']
+
+export function readSource(file: string): string {
+  return readFileSync(join(ROOT, file), 'utf8')
+}
+
+/** A copy of the repository in a temporary folder, on the same node_modules. */
+export function copyRepository(): string {
+  const copy = mkdtempSync(join(tmpdir(), 'amo-mutant-'))
+  for (const name of COPIED) cpSync(join(ROOT, name), join(copy, name), { recursive: true })
+  // What tap has built of its plugins; without it each copy would build it anew.
+  cpSync(join(ROOT, '.tap', 'plugins'), join(copy, '.tap', 'plugins'), {
+    recursive: true,
+    verbatimSymlinks: true,
+  })
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
+  return copy
+}
+
+export function writeSource(copy: string, file: string, text: string): void {
+  writeFileSync(join(copy, file), text)
+}
