@@ -3,16 +3,19 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { accountRoutes } from './accounts/routes.ts'
+import { auditRoutes } from './audit/routes.ts'
 import type { Broker } from './broker.ts'
 import { clientRoutes } from './clients/routes.ts'
 import type { InternalTls, TrustProxy } from './config-listeners.ts'
 import { BrokerError } from './errors.ts'
 import { livenessRoutes, readinessRoutes } from './health/routes.ts'
 import { integrationRoutes } from './integrations/routes.ts'
+import { clientSecretRoutes } from './integrations/secret-routes.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { disconnectRoutes } from './onboarding/disconnect-routes.ts'
 import { connectLinkRoutes, onboardingRoutes } from './onboarding/routes.ts'
 import { addressLimitPlugin } from './plugins/address-limit.ts'
+import { auditPlugin } from './plugins/audit.ts'
 import { authPlugin } from './plugins/auth.ts'
 import { docsRoutes, openapiPlugin } from './plugins/docs.ts'
 import { makeGuessLimit } from './plugins/guess-limit.ts'
@@ -54,11 +57,14 @@ export async function buildInternalApp(options: AppOptions): Promise<FastifyInst
   await app.register(async (guarded) => {
     refuseUntilReady(guarded, broker)
     await guarded.register(authPlugin, { operatorKey, directory: broker.directory, guesses })
+    await guarded.register(auditPlugin, { audit: broker.audit })
     await guarded.register(tokenRoutes, { tokens: broker.tokens })
     await guarded.register(accountRoutes, { database: broker.database, lookup: broker.lookup })
     await guarded.register(integrationRoutes, { integrations: broker.integrations })
     await guarded.register(connectLinkRoutes, { links: broker.links })
     await guarded.register(clientRoutes, { clients: broker.clients })
+    await guarded.register(auditRoutes, { database: broker.database })
+    await guarded.register(clientSecretRoutes, { integrations: broker.integrations })
   })
   return app
 }

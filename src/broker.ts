@@ -4,6 +4,8 @@ import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { parseAccountNotification } from './accounts/account-key.ts'
+import { AuditLog } from './audit/log.ts'
+import { AuditSealer } from './audit/sealer.ts'
 import { ClientDirectory } from './clients/directory.ts'
 import { Clients } from './clients/service.ts'
 import type { Config } from './config.ts'
@@ -15,6 +17,7 @@ import { openRedis } from './db/redis.ts'
 import { Spool } from './db/spool.ts'
 import { Health } from './health/service.ts'
 import { Integrations } from './integrations/service.ts'
+import { Keys } from './keys/service.ts'
 import { registerGauges } from './metrics/gauges.ts'
 import { createRefreshCounters } from './metrics/refresh-counters.ts'
 import { DisconnectHooks } from './onboarding/disconnect.ts'
@@ -48,6 +51,9 @@ export class Broker {
   readonly deploymentId: string
   readonly directory: ClientDirectory
   readonly clients: Clients
+  readonly audit: AuditLog
+  readonly #sealer: AuditSealer
+  readonly #keys: Keys
   readonly integrations: Integrations
   readonly links: ConnectLinks
   readonly lookup: TokenLookup
@@ -119,8 +125,10 @@ export class Broker {
     this.#heartbeat = heartbeat
     this.integrations = integrations
     this.#fingerprints = fingerprints
-    const { mode, isHeld } = config
-    this.health = new Health({ mode, isHeld, heartbeat, integrations, redis })
+    const { mode, isHeld, deploymentId } = config
+    this.#keys = new Keys({ database, redis, spool, keyRing, deploymentId, log })
+    const keys = this.#keys
+    this.health = new Health({ mode, isHeld, heartbeat, integrations, redis, keys })
     this.#refresher = new Refresher(
       engine,
       new RefreshLock(redis, config.deploymentId, log),
@@ -130,6 +138,14 @@ export class Broker {
     this.#sweeper = new Sweeper(engine, this.#refresher)
     this.#cache = new TokenCache(heartbeat)
     this.lookup = new TokenLookup(database, keyRing, this.#cache)
+    this.audit = new AuditLog(database, log)
+    this.#sealer = new AuditSealer({
+      database,
+      hash: hash('audit'),
+      dataDir: config.dataDir,
+      retentionDays: config.auditDays,
+      log,
+    })
     const clientKeys = hash('client-key')
     this.directory = new ClientDirectory(database, heartbeat, clientKeys, log)
     this.clients = new Clients({
@@ -190,6 +206,9 @@ export class Broker {
     this.#scheduler.start()
     this.onboarding.start()
     this.disconnects.start()
+    this.#keys.start()
+    this.audit.start()
+    this.#sealer.start()
     this.#marks.start()
     if (this.#closing.signal.aborted) return
     this.health.phase = 'ready'
@@ -277,8 +296,12 @@ export class Broker {
     await this.#starting?.catch(() => {})
     this.#refresher.stop()
     await Promise.all([this.#scheduler.stop(), this.#sweeper.stop()])
-    await Promise.all([this.onboarding.stop(), this.disconnects.stop()])
+    await Promise.all([this.onboarding.stop(), this.disconnects.stop(), this.#keys.stop()])
     await this.#underWay.drain()
+    if (this.#rootSecret !== undefined) {
+      await this.audit.stop()
+      await this.#sealer.stop()
+    }
     await this.#marks.stop()
     await this.#heartbeat.stop()
     this.redis?.disconnect()

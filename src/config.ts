@@ -47,6 +47,7 @@ export interface Config {
   breakerMs: number
   /** This process claims and sends nothing. */
   isHeld: boolean
+  auditDays: number
   logLevel: Settings['LOG_LEVEL']
 }
 
@@ -143,6 +144,7 @@ function resolve(read: Settings, problems: string[]): Config {
     pacePerSecond: read.PACE_PER_SECOND,
     breakerMs: read.BREAKER_MS,
     isHeld: read.HOLD_SENDS,
+    auditDays: read.AUDIT_DAYS,
     logLevel: read.LOG_LEVEL,
   }
 }

@@ -66,6 +66,12 @@ export const settings = Type.Object({
     0,
     'how long requests are still served after SIGTERM, until load balancers know',
   ),
+  AUDIT_DAYS: Type.Integer({
+    minimum: 1,
+    maximum: 36_500,
+    default: 400,
+    description: 'how long the audit is kept',
+  }),
   PACE_PER_SECOND: Type.Number({
     exclusiveMinimum: 0,
     maximum: 1_000,

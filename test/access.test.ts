@@ -84,6 +84,16 @@ const INTERNAL: Record<string, Row> = {
     body: { integration: 'amocrm' },
     expected: [401, 403, 403, 403, 201],
   },
+  'PUT /integrations/:integration/next-client-secret': {
+    path: '/integrations/nothing/next-client-secret',
+    body: { client_secret: 'x' },
+    expected: OPERATORS_404,
+  },
+  'DELETE /integrations/:integration/next-client-secret': {
+    path: '/integrations/nothing/next-client-secret',
+    expected: OPERATORS_404,
+  },
+  'GET /audit': { path: '/audit', expected: [401, 403, 403, 403, 200] },
   'GET /clients': { path: '/clients', expected: [401, 403, 403, 403, 200] },
   'POST /clients': {
     path: '/clients',

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { requireOperator } from '../clients/caller.ts'
 import { BrokerError } from '../errors.ts'
+import { auditing } from '../plugins/audit.ts'
 import { callerOf } from '../plugins/auth.ts'
 import { problems } from '../plugins/problems.ts'
 import { AccountParams, IntegrationQuery } from '../tokens/schemas.ts'
@@ -47,6 +48,7 @@ export const pauseRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = asyn
         requireOperator(caller, `${action} accounts`)
         const name = request.params.account.toLowerCase()
         const { held } = await lookup.byName(caller, name, request.query.integration)
+        auditing(request, { account: held })
         await setPaused(database.db, held, paused)
         const account = await findAccount(database.db, held)
         if (account === undefined) throw new BrokerError('account_not_found', 'It was removed.')

@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { type Caller, type Grant, maySee } from '../clients/caller.ts'
 import type { Database } from '../db/database.ts'
 import { BrokerError } from '../errors.ts'
+import { auditing } from '../plugins/audit.ts'
 import { callerOf } from '../plugins/auth.ts'
 import { problems } from '../plugins/problems.ts'
 import type { TokenLookup } from '../tokens/lookup.ts'
@@ -86,6 +87,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = as
       const name = request.params.account.toLowerCase()
       const { integration } = request.query
       const { held } = await lookup.byName(callerOf(request), name, integration, maySee)
+      auditing(request, { account: held })
       const account = await findAccount(database.db, held)
       if (account === undefined) throw new BrokerError('account_not_found', 'It was removed.')
       return toJson(account)

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { auditing } from '../plugins/audit.ts'
 import { callerOf } from '../plugins/auth.ts'
 import { problems } from '../plugins/problems.ts'
 import { requireOperator } from './caller.ts'
@@ -77,6 +78,7 @@ export const clientRoutes: FastifyPluginAsyncTypebox<{ clients: Clients }> = asy
     },
     handler: async (request, reply) => {
       const { name, role, grants = [], expires_in_days: expiresInDays } = request.body
+      auditing(request, { detail: { client: name, role, grants: grants.length } })
       const order = { name, role, grants, expiresInDays }
       return reply.code(201).send(minted(await clients.create(callerOf(request), order)))
     },

@@ -5,7 +5,8 @@ import type { Secret } from '../vault/secret.ts'
 import type { Tables } from './tables.ts'
 
 const ROOT_SECRET_BYTES = 32
-const ROOT_SECRET_AT = {
+/** The sealed place of the root of all keyed hashes. */
+export const ROOT_SECRET_AT = {
   table: 'amo_deployment',
   row: 'only',
   column: 'rootSecret',
@@ -40,6 +41,11 @@ export async function bindDeployment(
     .values({ deploymentId, rootSecret })
     .onConflict((conflict) => conflict.doNothing())
     .execute()
+  return readDeployment(db, keyRing)
+}
+
+/** Of a database that is bound. Throws `KeyMissing`. */
+export async function readDeployment(db: Kysely<Tables>, keyRing: KeyRing): Promise<Deployment> {
   const row = await db.selectFrom('amo_deployment').selectAll().executeTakeFirstOrThrow()
   return {
     rootSecret: keyRing.open(row.rootSecret, ROOT_SECRET_AT),

@@ -12,6 +12,8 @@ import type { Tables } from './tables.ts'
 export async function openEmbedded(folder: string, lockFile: string): Promise<Database> {
   const lock = holdLock(lockFile)
   const pglite = await PGlite.create(folder)
+  // As every connection of a broker is called: the audit tells it from psql.
+  await pglite.exec(`set application_name = 'amo-token-broker'`)
   const db = new Kysely<Tables>({ dialect: new PGliteDialect({ pglite }) })
   return {
     db,

@@ -1,4 +1,14 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -26,6 +36,24 @@ export class Spool {
     } finally {
       closeSync(file)
     }
+    this.#syncFolder()
+  }
+
+  /**
+   * Puts another text into a file that is there, whole or not at all; one that was removed meanwhile stays removed.
+   * Throws what the disk says.
+   */
+  replace(name: string, sealed: string): void {
+    const draft = `${this.#path(name)}.new`
+    const file = openSync(draft, 'w', OWNER_ONLY)
+    try {
+      writeFileSync(file, sealed)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    if (existsSync(this.#path(name))) renameSync(draft, this.#path(name))
+    else unlinkSync(draft)
     this.#syncFolder()
   }
 

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import type { Config } from '../config.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
 import type { Integrations } from '../integrations/service.ts'
+import type { Keys } from '../keys/service.ts'
 
 export type Phase = 'starting' | 'unmigrated' | 'ready' | 'draining'
 
@@ -11,6 +12,7 @@ export interface HealthDependencies {
   heartbeat: Heartbeat
   integrations: Integrations
   redis: Redis | null
+  keys: Keys
 }
 
 /** Where this process is between start and end, and what it has to do without. */
@@ -32,7 +34,7 @@ export class Health {
   }
 
   #degraded(): string[] {
-    const { mode, isHeld, heartbeat, integrations, redis } = this.#with
+    const { mode, isHeld, heartbeat, integrations, redis, keys } = this.#with
     const found = []
     if (isHeld) found.push('hold: this process sends nothing and serves what it has')
     if (!heartbeat.isDatabaseUp()) found.push('postgres: held tokens are served until they expire')
@@ -41,6 +43,9 @@ export class Health {
     if (redis !== null && redis.status !== 'ready') found.push('redis: the claim alone decides')
     if (this.boundTo !== null) {
       found.push(`deployment: the database belongs to "${this.boundTo}", nothing is refreshed`)
+    }
+    for (const key of keys.missing) {
+      found.push(`key ${key}: not in ENCRYPTION_KEYS, what it sealed cannot be opened`)
     }
     for (const { key, reason, openedAt, openUntil } of integrations.openBreakers()) {
       const times = `open since ${openedAt.toISOString()}, tries again at ${openUntil.toISOString()}`

@@ -6,6 +6,7 @@ import { type OAuthClient, type ProviderName, profileOf } from '../provider/prof
 import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import type { Secret } from '../vault/secret.ts'
+import { type SecretMark, setNextSecret, swapSecrets } from './secrets-store.ts'
 import {
   findFailing,
   findIntegrations,
@@ -36,7 +37,14 @@ export interface Integration extends OAuthClient {
   breakers: OpenBreaker[]
   /** A breaker counts failures of the last minute that a success makes it forget. */
   hasFailures: boolean
+  /** Of `clientSecret`: says which one a call was made with. */
+  secretMark: SecretMark
+  /** The secret to try once the present one is refused, or the one before it. Null: none. */
+  readonly nextClientSecret: Secret | null
 }
+
+/** Refusals that a right client secret mends. */
+const SECRET_REFUSALS = new Set(['client_rejected', 'client_secret_malformed'])
 
 /** All integrations, held in memory (there are few) and read again whenever one of them changes. */
 export class Integrations {
@@ -93,9 +101,7 @@ export class Integrations {
   /** Throws `integration_not_found`. */
   get(name: string): Integration {
     const integration = this.find(name)
-    if (integration === undefined) {
-      throw new BrokerError('integration_not_found', `There is no integration "${name}".`)
-    }
+    if (integration === undefined) throw unknownIntegration(name)
     return integration
   }
 
@@ -146,6 +152,29 @@ export class Integrations {
     }
   }
 
+  /**
+   * The provider refuses the client. Only now the next secret is tried, where there is one: true, and what was refused is
+   * worth another try. `mark` is that of the secret which was refused: one that was replaced meanwhile changes nothing.
+   */
+  async recordRefusal(name: string, code: string, mark: SecretMark): Promise<boolean> {
+    await this.recordError(name, code)
+    if (!SECRET_REFUSALS.has(code)) return false
+    const isSwapped = await swapSecrets(this.#database.db, this.#keyRing, name, mark)
+    if (isSwapped) {
+      this.#log.warn({ integration: name }, 'client secret refused, the next one is tried')
+      await this.reload()
+    }
+    return isSwapped
+  }
+
+  /** Null takes it back. Throws `integration_not_found`. */
+  async setNextSecret(name: string, secret: Secret | null): Promise<void> {
+    if (!(await setNextSecret(this.#database.db, this.#keyRing, name, secret))) {
+      throw unknownIntegration(name)
+    }
+    await this.reload()
+  }
+
   #open(row: IntegrationRow, breakers: OpenBreaker[], hasFailures: boolean): Integration {
     const keyRing = this.#keyRing
     let opened: Secret | undefined
@@ -159,6 +188,12 @@ export class Integrations {
         opened ??= keyRing.open(row.clientSecret, secretAt(row.name, 'clientSecret'))
         return opened
       },
+      secretMark: row.clientSecret,
+      get nextClientSecret() {
+        const { name, nextClientSecret } = row
+        if (nextClientSecret === null) return null
+        return keyRing.open(nextClientSecret, secretAt(name, 'nextClientSecret'))
+      },
       redirectUri: row.redirectUri,
       sandboxOrigin: row.sandboxOrigin,
       state: row.state,
@@ -171,4 +206,8 @@ export class Integrations {
       hasFailures,
     }
   }
+}
+
+function unknownIntegration(name: string): BrokerError {
+  return new BrokerError('integration_not_found', `There is no integration "${name}".`)
 }

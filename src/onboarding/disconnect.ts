@@ -135,8 +135,12 @@ const isOld = sql`"receivedAt" < clock_timestamp() - ${GIVE_UP_HOURS} * interval
 
 function isSigned(integration: Integration, hook: DisconnectHook): boolean {
   if (integration.clientId !== hook.client_uuid) return false
-  const expected = createHmac('sha256', integration.clientSecret.reveal())
-    .update(`${hook.client_uuid}|${hook.account_id}`)
-    .digest('hex')
-  return equalInConstantTime(expected, hook.signature)
+  // While a secret is being changed, the provider may sign with either.
+  const secrets = [integration.clientSecret, integration.nextClientSecret ?? []].flat()
+  const expected = secrets.map((secret) =>
+    createHmac('sha256', secret.reveal())
+      .update(`${hook.client_uuid}|${hook.account_id}`)
+      .digest('hex'),
+  )
+  return expected.some((each) => equalInConstantTime(each, hook.signature))
 }

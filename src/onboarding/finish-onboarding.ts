@@ -6,7 +6,7 @@ import type { Heartbeat } from '../db/heartbeat.ts'
 import type { Integration, Integrations } from '../integrations/service.ts'
 import { probeRefreshToken } from '../provider/probe.ts'
 import { allowedHost } from '../provider/profiles.ts'
-import { REFUSALS } from '../provider/refusals.ts'
+import { REFUSALS, type RefusalCode } from '../provider/refusals.ts'
 import { findPair, requestTokens, type TokenPair } from '../provider/token-endpoint.ts'
 import { pairFromJson, pairToJson } from '../refresh/answer.ts'
 import type { Committer } from '../refresh/commit.ts'
@@ -88,16 +88,24 @@ async function exchangeCode(
   log.warn({ inbox: row.id, integration: integration.name, ...answer }, 'code exchange refused')
   const isUnspent = answer.kind === 'not_written' || REFUSALS[answer.code].kind === 'not_spent'
   if (isUnspent) await giveBackCallback(database.db, row.id, worker)
-  else {
-    // Without a refresh token there is nothing to look the host up with: it is the client that was refused.
-    const isClient = answer.code === 'unauthorized_without_hint'
-    const outcome = isClient ? 'client_rejected' : answer.code
-    await finishCallback(database.db, row.id, worker, outcome)
-    if (REFUSALS[outcome].kind === 'configuration') {
-      await onboarding.integrations.recordError(integration.name, outcome)
-    }
-  }
+  else await endRefused(onboarding, row, integration, answer.code)
   return undefined
+}
+
+/** The provider looks at the client first: a code that came with a refused secret is unspent, and tried with the next one. */
+async function endRefused(
+  { database, integrations, worker }: OnboardingDependencies,
+  row: InboxRow,
+  { name, secretMark }: Integration,
+  code: RefusalCode,
+): Promise<void> {
+  // Without a refresh token there is nothing to look the host up with: it is the client that was refused.
+  const outcome = code === 'unauthorized_without_hint' ? 'client_rejected' : code
+  const isRefusal = REFUSALS[outcome].kind === 'configuration'
+  if (isRefusal && (await integrations.recordRefusal(name, outcome, secretMark))) {
+    return giveBackCallback(database.db, row.id, worker)
+  }
+  return finishCallback(database.db, row.id, worker, outcome)
 }
 
 /** From here on the pair is in the database, sealed, and the copy on this disk has served its purpose. */

@@ -5,6 +5,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { requireOperator } from '../clients/caller.ts'
 import type { Integration, Integrations } from '../integrations/service.ts'
+import { auditing } from '../plugins/audit.ts'
 import { callerOf } from '../plugins/auth.ts'
 import { asBrokerError, problems } from '../plugins/problems.ts'
 import { authorizeUrl } from '../provider/profiles.ts'
@@ -66,6 +67,7 @@ export const connectLinkRoutes: FastifyPluginAsyncTypebox<{ links: ConnectLinks 
       const caller = callerOf(request)
       requireOperator(caller, 'make connect links')
       const { integration, mode = 'popup', account } = request.body
+      auditing(request, { detail: { integration, mode } })
       const { url, expiresAt } = await links.create({
         integration,
         mode,

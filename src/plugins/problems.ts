@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { type TSchema, Type } from 'typebox'
 import { isStorageDown } from '../db/failures.ts'
 import { BrokerError, ERRORS, type ErrorCode } from '../errors.ts'
+import { auditing } from './audit.ts'
 
 const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 
@@ -41,6 +42,7 @@ export function problems(...codes: ErrorCode[]): Record<number, TSchema> {
 /** One error handler and one not-found handler: every error is a problem document, and none tells a secret. */
 export const problemsPlugin = fp(
   async (app) => {
+    app.decorateRequest('audited', null)
     app.addSchema(ProblemSchema)
     app.setErrorHandler((error: FastifyError, request, reply) => {
       const known = asBrokerError(error)
@@ -80,6 +82,7 @@ export function sendProblem(
   error: BrokerError,
 ): FastifyReply {
   const [status, title, remedy] = ERRORS[error.code]
+  auditing(request, { outcome: error.code })
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
   if (error.code === 'unauthorized') reply.header('www-authenticate', 'Bearer')
   reply.header('cache-control', 'no-store')

@@ -36,6 +36,8 @@ export interface Claim extends AccountKey {
   sendCount: number
   /** It may send through an open breaker, once its probe says that the provider works again. */
   isCanary: boolean
+  /** Of the client secret that the token was last sent with. */
+  secretMark?: string
   /** By `performance.now()`, counted from before the statement was sent: it ends here no later than there. */
   leaseEndsAtMs: number
 }

@@ -50,8 +50,10 @@ export async function followMove(
   }
   // Token and host are right: then it is the client that was refused.
   const isClient = isRefused && verdict.verdict === 'alive'
-  if (isClient) await integrations.recordError(claim.integration, 'client_rejected')
-  if (isClient) await countRefusal(engine, claim, 'client_rejected')
+  if (isClient) {
+    await integrations.recordRefusal(claim.integration, 'client_rejected', claim.secretMark ?? '')
+    await countRefusal(engine, claim, 'client_rejected')
+  }
   await holdBack(claimant, claim, isClient ? 'client_rejected' : code, 'refused')
   return false
 }

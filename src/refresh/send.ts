@@ -24,9 +24,10 @@ export async function send(engine: Engine, claim: Claim, domain: string): Promis
   const { claimant, integrations, committer } = engine
   const client = integrations.get(claim.integration)
   // Whatever cannot be opened is found out before the send is written down.
-  const { clientSecret } = client
+  const { clientSecret, secretMark } = client
   const refreshToken = committer.keyRing.open(claim.refreshToken, tokenAt(claim, 'refreshToken'))
   if (!(await recordSend(claimant, claim))) return { kind: 'not_ours' }
+  claim.secretMark = secretMark
   atStep('send_recorded', claim)
   const answered = requestTokens(
     { ...client, clientSecret },

@@ -42,7 +42,7 @@ export async function sortAnswer(
       // Where an owner before us sent it too, that send may have spent it, and its answer may still come.
       return isTakenOver ? handOver(claimant, claim, code) : condemnUnlessAlive(engine, claim, code)
     case 'configuration':
-      await integrations.recordError(claim.integration, code)
+      await integrations.recordRefusal(claim.integration, code, claim.secretMark ?? '')
       return holdBack(claimant, claim, code, 'refused')
     case 'not_spent':
     case 'moved':

@@ -1,3 +1,4 @@
+import type { AccountKey } from '../accounts/account-key.ts'
 import type { Integration } from '../integrations/service.ts'
 import type { HeldToken } from './cache.ts'
 
@@ -16,6 +17,10 @@ export interface TokenAnswer {
   /** JSON, as bytes. */
   body: Buffer
   etag: string
+  account: AccountKey
+  generation: number
+  /** For the audit. */
+  outcome: string
   /** For Cache-Control; 0: to be used at once and not kept. */
   maxAgeSeconds: number
 }
@@ -55,6 +60,9 @@ export function renderToken(
   }
   const state = [held.integration, accountId, generation, held.useUntilMs, isStale, warning ?? '']
   return {
+    account: { integration: held.integration, accountId },
+    generation,
+    outcome: isStale ? 'stale' : (warning ?? 'done'),
     body: Buffer.from(JSON.stringify(body)),
     etag: `"${state.join('.')}"`,
     maxAgeSeconds: useForSeconds,

@@ -80,6 +80,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<{ tokens: Tokens }> = async 
 
 /** The body is bytes already; the schema above is for the documentation. */
 function send(request: FastifyRequest, reply: FastifyReply, answer: TokenAnswer): FastifyReply {
+  request.audited = answer
   reply.headers({ etag: answer.etag, 'cache-control': `private, max-age=${answer.maxAgeSeconds}` })
   if (request.method === 'GET' && request.headers['if-none-match'] === answer.etag) {
     return reply.code(304).send()

@@ -86,11 +86,28 @@ export class KeyRing {
     }
   }
 
+  /** The id of the first key: everything new is sealed under it. */
+  get sealsWith(): string {
+    return this.#sealWith
+  }
+
+  /** The same value under the first key; undefined when it is already. Throws like `open`. */
+  reseal(sealed: string, at: SealedAt): string | undefined {
+    return keyIdOf(sealed) === this.#sealWith ? undefined : this.seal(this.open(sealed, at), at)
+  }
+
   #key(id: string): Buffer {
     const key = this.#keys.get(id)
     if (key === undefined) throw new KeyMissing(KEY_ID.test(id) ? id : 'unreadable')
     return key
   }
+}
+
+/** Under which key a value is sealed; never a part of a value that was not sealed. */
+export function keyIdOf(sealed: string): string {
+  const dot = sealed.indexOf('.')
+  const id = sealed.slice(0, dot)
+  return dot !== -1 && KEY_ID.test(id) ? id : 'unreadable'
 }
 
 /** JSON, so that no two places can read as the same bytes. */

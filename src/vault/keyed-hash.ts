@@ -8,6 +8,7 @@ export type HashPurpose =
   | 'connect-state'
   | 'connect-link'
   | 'client-key'
+  | 'audit'
   | 'disconnect-hook'
 
 /**

@@ -76,7 +76,7 @@ export async function afterAttempt(
 }
 
 /** No token of the run may have been presented again unless it was proved unspent. */
-export function presentedOnce(t: Test, { sandbox }: Stage): void {
+export function presentedOnce(t: Test, { sandbox }: Pick<Stage, 'sandbox'>): void {
   t.equal(sandbox.world.books.totals.presentedAgain, 0, 'no refresh token was presented again')
   t.equal(sandbox.world.books.totals.reusedRefreshTokens, 0, 'no spent one was presented')
 }

@@ -1,0 +1,88 @@
+import type { Logger } from 'pino'
+import type { Database } from '../db/database.ts'
+import { Repeated } from '../repeated.ts'
+import type { AuditEntry, CountedEntry } from './entry.ts'
+import { appendEntries } from './store.ts'
+
+/** What is counted is written so often. */
+const WINDOW_MS = 10_000
+/** Of different things in one window; what comes then is counted without its account. */
+const MAX_COUNTED = 10_000
+const BATCH = 500
+
+/**
+ * Writes down who did what. An act is a row before its answer leaves; what comes in great numbers, as reads do, is counted in
+ * memory and written every ten seconds, so that a read waits for nothing: a kill loses the counts of one window.
+ */
+export class AuditLog {
+  readonly #database: Database
+  readonly #log: Logger
+  readonly #work: Repeated
+  #counted = new Map<string, CountedEntry>()
+  /** Acts that the database did not take yet. */
+  #waiting: CountedEntry[] = []
+
+  constructor(database: Database, log: Logger) {
+    this.#database = database
+    this.#log = log
+    this.#work = new Repeated('audit', WINDOW_MS, () => this.#flush(), log)
+  }
+
+  start(): void {
+    this.#work.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#work.stop()
+    await this.#flush().catch((err) => this.#log.error({ err }, 'audit counts lost'))
+  }
+
+  /** Resolves when it is written, or is sure to be tried again. */
+  async act(entry: AuditEntry): Promise<void> {
+    try {
+      await appendEntries(this.#database.db, [{ ...entry, times: 1 }])
+    } catch (err) {
+      this.#log.error({ err, action: entry.action, by: entry.actor }, 'act not audited yet')
+      if (this.#waiting.length < MAX_COUNTED) this.#waiting.push({ ...entry, times: 1 })
+    }
+  }
+
+  count(entry: AuditEntry, times = 1): void {
+    const { actor, action, outcome, account, generation } = entry
+    const whole = `${actor} ${action} ${outcome}`
+    const key =
+      account === undefined
+        ? whole
+        : `${whole} ${account.integration}/${account.accountId}/${generation}`
+    const known = this.#counted.get(key)
+    if (known !== undefined) known.times += times
+    else if (account !== undefined && this.#counted.size >= MAX_COUNTED) {
+      this.count({ actor, action, outcome }, times)
+    } else this.#counted.set(key, { ...entry, times })
+  }
+
+  async #flush(): Promise<void> {
+    const acts = this.#waiting
+    const counted = [...this.#counted.values()]
+    this.#waiting = []
+    this.#counted = new Map()
+    for (let batch = acts.splice(0, BATCH); batch.length > 0; batch = acts.splice(0, BATCH)) {
+      await this.#append(batch, () => this.#waiting.push(...batch, ...acts, ...counted.splice(0)))
+    }
+    for (let batch = counted.splice(0, BATCH); batch.length > 0; batch = counted.splice(0, BATCH)) {
+      await this.#append(batch, () => {
+        for (const entry of [...batch, ...counted]) this.count(entry, entry.times)
+      })
+    }
+  }
+
+  /** What is not taken is kept for the next window. */
+  async #append(batch: CountedEntry[], keep: () => void): Promise<void> {
+    try {
+      await appendEntries(this.#database.db, batch)
+    } catch (error) {
+      keep()
+      throw error
+    }
+  }
+}

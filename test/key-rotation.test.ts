@@ -1,0 +1,149 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { SEALED_COLUMNS } from '../src/keys/sealed-columns.ts'
+import {
+  connectAccount,
+  OPERATOR_KEY,
+  startBroker,
+  startSandbox,
+  type TestBroker,
+  until,
+} from './support/broker.ts'
+import { createDatabase, redisUrl } from './support/database.ts'
+import { newKey, reseal, sealedUnder } from './support/keys.ts'
+import { freePorts } from './support/ports.ts'
+import { presentedOnce } from './support/stage.ts'
+
+const OLD = newKey('old')
+const NEW = newKey('new')
+
+function spoolOf(dataDir: string): string[] {
+  const folder = join(dataDir, 'spool')
+  return readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'))
+}
+
+async function copiesOf(t: Test, deploymentId: string): Promise<string[]> {
+  const redis = new Redis(redisUrl())
+  t.teardown(() => redis.disconnect())
+  const keys = await redis.keys(`amo:${deploymentId}:kept:*`)
+  return (await Promise.all(keys.map((key) => redis.hvals(key)))).flat()
+}
+
+t.test(
+  'the key is rotated under 200 callers: no request is lost, nothing is left under the old one',
+  async (t) => {
+    const databaseUrl = await createDatabase(t)
+    const deploymentId = new URL(databaseUrl).pathname.slice(1)
+    const [a = 0, aOpen = 0, b = 0, bOpen = 0] = await freePorts(4)
+    const sandbox = await startSandbox(t, { publicPort: aOpen, accessTtlSeconds: 30 })
+    const replicas = [
+      { ports: [a, aOpen] as [number, number], dataDir: mkdtempSync(join(tmpdir(), 'amo-test-')) },
+      { ports: [b, bOpen] as [number, number], dataDir: mkdtempSync(join(tmpdir(), 'amo-test-')) },
+    ]
+    const redirect = `http://127.0.0.1:${aOpen}/api/v1/integrations/amo-crm/callback`
+    const start = (index: number, keys: string) =>
+      startBroker(t, {
+        databaseUrl,
+        sandbox,
+        ports: replicas[index]?.ports ?? [0, 0],
+        dataDir: replicas[index]?.dataDir ?? '',
+        env: { ENCRYPTION_KEYS: keys, AMO_REDIRECT_URI: redirect, LOG_LEVEL: 'info' },
+      })
+    const running = [await start(0, OLD), await start(1, OLD)]
+    await connectAccount(running[0] as TestBroker)
+    await broken(running[0] as TestBroker)
+
+    const inService = new Set([0, 1])
+    const underWay = [0, 0]
+    const counts = { ok: 0, failed: [] as string[] }
+    let isOver = false
+    const callers = Array.from({ length: 200 }, async (_, caller) => {
+      await delay(caller * 3)
+      for (let asked = 0; !isOver; asked += 1) {
+        const all = [...inService]
+        const index = all[(caller + asked) % all.length] ?? 0
+        underWay[index] = (underWay[index] ?? 0) + 1
+        try {
+          const { status, body } = await (running[index] as TestBroker).get('/tokens/demo')
+          if (status === 200) counts.ok += 1
+          else counts.failed.push(`${status} ${body.code}`)
+        } catch (error) {
+          counts.failed.push(String((error as Error).cause))
+        }
+        underWay[index] = (underWay[index] ?? 0) - 1
+        await delay(600)
+      }
+    })
+    /** As a load balancer does: taken out, drained, started anew, taken in. */
+    const restart = async (index: number, keys: string) => {
+      inService.delete(index)
+      await until(() => underWay[index] === 0, 30_000)
+      await running[index]?.stop()
+      running[index] = await start(index, keys)
+      inService.add(index)
+    }
+    for (const keys of [`${OLD},${NEW}`, `${NEW},${OLD}`]) {
+      await restart(0, keys)
+      await restart(1, keys)
+    }
+    const env = {
+      ENCRYPTION_KEYS: `${NEW},${OLD}`,
+      DATABASE_URL: databaseUrl,
+      REDIS_URL: redisUrl(),
+      DEPLOYMENT_ID: deploymentId,
+      OPERATOR_KEY,
+      DATA_DIR: replicas[0]?.dataDir ?? '',
+    }
+    const done = await reseal(env)
+    t.equal(done.code, 0, done.out + done.err)
+    t.match(done.out, /^key "old": 0 values; no longer in use/m)
+    await until(
+      () => running.every((each) => /encryption key is no longer in use/.test(each.log())),
+      30_000,
+    )
+    await restart(0, NEW)
+    await restart(1, NEW)
+    await delay(1_000)
+    isOver = true
+    await Promise.all(callers)
+
+    t.same(counts.failed, [], 'every request got its token')
+    t.ok(counts.ok > 1_000, `${counts.ok} requests`)
+    t.same(await sealedUnder(databaseUrl, 'old'), [])
+    const known = SEALED_COLUMNS.flatMap(({ table, columns }) =>
+      columns.map((each) => `${table}.${each}`),
+    )
+    const sealed = new Set(await sealedUnder(databaseUrl, 'new'))
+    for (const place of sealed) t.ok(known.includes(place), `${place} is in SEALED_COLUMNS`)
+    t.ok(sealed.has('amo_tokens.refreshToken') && sealed.has('amo_deployment.rootSecret'))
+    const kept = [
+      ...replicas.flatMap(({ dataDir }) => spoolOf(dataDir)),
+      ...(await copiesOf(t, deploymentId)),
+    ]
+    t.ok(kept.length > 0, 'answers are kept')
+    for (const each of kept) t.match(each, /^new\./)
+    t.ok(sandbox.world.books.totals.refreshes > 3, 'it was refreshed all the while')
+    presentedOnce(t, { sandbox })
+    for (const { dataDir } of replicas) rmSync(dataDir, { recursive: true, force: true })
+  },
+)
+
+/** A code that cannot be exchanged stays in the inbox for a while, sealed. */
+async function broken(broker: TestBroker): Promise<void> {
+  const { body } = await broker.post('/connect-links', { integration: 'amocrm' })
+  const opened = await fetch(body.url, { redirect: 'manual' })
+  const state = new URL(opened.headers.get('location') ?? '').searchParams.get('state')
+  const cookie = opened.headers
+    .getSetCookie()
+    .map((each) => each.split(';')[0] ?? '')
+    .join('; ')
+  const url = new URL('/api/v1/integrations/amo-crm/callback', body.url)
+  url.search = String(
+    new URLSearchParams({ code: 'def502', state: state ?? '', referer: 'demo.amocrm.ru' }),
+  )
+  await fetch(url, { redirect: 'manual', headers: { cookie } })
+}

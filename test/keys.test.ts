@@ -1,0 +1,195 @@
+import t from 'tap'
+import { tokenAt } from '../src/accounts/sealed-tokens.ts'
+import { KeyRing } from '../src/vault/key-ring.ts'
+import {
+  CLIENT_ID,
+  CLIENT_SECRET,
+  connectAccount,
+  OPERATOR_KEY,
+  startBroker,
+  until,
+} from './support/broker.ts'
+import { ask } from './support/clients.ts'
+import { query } from './support/database.ts'
+import { newKey, reseal, sealedUnder } from './support/keys.ts'
+import { presentedOnce, setStage } from './support/stage.ts'
+
+const OLD = newKey('old')
+const NEW = newKey('new')
+const operator = { authorization: `Bearer ${OPERATOR_KEY}` }
+
+t.test('a start without a key that is in use names it, and serves what it can open', async (t) => {
+  const keys = `${NEW},${OLD}`
+  const stage = await setStage(t, {
+    env: { ENCRYPTION_KEYS: keys },
+    sandbox: {
+      accounts: [
+        { platform: 'amocrm', subdomain: 'demo' },
+        { platform: 'amocrm', subdomain: 'other' },
+      ],
+    },
+  })
+  const { broker, sandbox, databaseUrl } = stage
+  await connectAccount(broker, 'other')
+  await broker.stop()
+  const [row] = await query(
+    databaseUrl,
+    `select *, generation::int, "accountId"::int from amo_tokens where domain = 'other.amocrm.ru'`,
+  )
+  const [both, old] = [KeyRing.parse(keys), KeyRing.parse(OLD)]
+  const key = { integration: 'amocrm', accountId: row?.accountId, generation: row?.generation }
+  const under = (column: 'accessToken' | 'refreshToken') =>
+    old.seal(both.open(row?.[column], tokenAt(key, column)), tokenAt(key, column))
+  await query(
+    databaseUrl,
+    `update amo_tokens set "accessToken" = $1, "refreshToken" = $2, "nextAttemptAt" = now() where domain = 'other.amocrm.ru'`,
+    [under('accessToken'), under('refreshToken')],
+  )
+  const without = await startBroker(t, { databaseUrl, sandbox, env: { ENCRYPTION_KEYS: NEW } })
+  t.equal((await without.get('/tokens/demo')).status, 200)
+  t.match(await without.get('/tokens/other'), {
+    status: 503,
+    body: { code: 'key_missing', detail: /"old"/ },
+  })
+  await until(() => /"key":"old".*encryption key is in use and not loaded/.test(without.log()))
+  const { degraded } = (await without.get('/health/ready')).body
+  t.ok(
+    degraded.some((each: string) => each.startsWith('key old: ')),
+    degraded.join(),
+  )
+  const checked = await reseal(
+    {
+      DATABASE_URL: databaseUrl,
+      DEPLOYMENT_ID: 'x',
+      OPERATOR_KEY,
+      ENCRYPTION_KEYS: NEW,
+      DATA_DIR: without.dataDir,
+    },
+    '--check',
+  )
+  t.match(checked, { code: 1, err: /^key "old": 2 values; it is not in ENCRYPTION_KEYS/ })
+  await without.stop()
+
+  await t.test('put back, it is moved in the background and may go', async (t) => {
+    const again = await startBroker(t, { databaseUrl, sandbox, env: { ENCRYPTION_KEYS: keys } })
+    await until(() => /encryption key is no longer in use/.test(again.log()))
+    t.equal((await again.get('/tokens/other')).status, 200)
+    t.same(await sealedUnder(databaseUrl, 'old'), [])
+    await again.stop()
+  })
+
+  await t.test(
+    'without any key that opens the root, it does not start and says which one',
+    async (t) => {
+      const child = startBroker(t, {
+        databaseUrl,
+        sandbox,
+        env: { ENCRYPTION_KEYS: newKey('third') },
+      })
+      await t.rejects(child, { message: /The encryption key \\"new\\" is not loaded/ })
+    },
+  )
+})
+
+t.test('resealing wakes no cache and changes nothing that an answer depends on', async (t) => {
+  const { broker, databaseUrl, sandbox, row } = await setStage(t, { env: { ENCRYPTION_KEYS: OLD } })
+  const before = await row()
+  const first = await broker.get('/tokens/demo')
+  const client = await import('pg').then(
+    ({ default: pg }) => new pg.Client({ connectionString: databaseUrl }),
+  )
+  await client.connect()
+  t.teardown(() => client.end())
+  const heard: string[] = []
+  client.on('notification', ({ channel }) => heard.push(channel))
+  await client.query('listen amo_tokens')
+  await client.query('listen amo_accounts')
+  const env = {
+    DATABASE_URL: databaseUrl,
+    DEPLOYMENT_ID: 'x',
+    OPERATOR_KEY,
+    DATA_DIR: broker.dataDir,
+  }
+  const { code, out } = await reseal({ ...env, ENCRYPTION_KEYS: `${NEW},${OLD}` })
+  t.equal(code, 0)
+  t.match(out, /^amo_tokens +1 resealed$/m)
+  const after = await row()
+  t.match(after.refreshToken, /^new\./)
+  const { accessToken: _a, refreshToken: _b, isLater: _c, ...unchanged } = before
+  t.match(after, unchanged)
+  await client.query('select 1')
+  t.same(heard, [])
+  const [fromCache] = [await broker.get('/tokens/demo')]
+  t.equal(
+    fromCache.body.access_token,
+    first.body.access_token,
+    'a replica with the old ring serves on',
+  )
+  const again = await reseal({ ...env, ENCRYPTION_KEYS: `${NEW},${OLD}` })
+  t.match(again.out, /^amo_tokens +0 resealed$/m, 'a second pass finds nothing to do')
+  presentedOnce(t, { sandbox })
+})
+
+t.test('client secret: the next one is tried only after the client was refused', async (t) => {
+  const stage = await setStage(t)
+  const { broker, sandbox, databaseUrl, makeDue, row, attempts } = stage
+  const next = 'canary-next-secret'
+  const path = '/integrations/amocrm/next-client-secret'
+  t.equal((await ask(broker.url, 'PUT', path, operator, { client_secret: next })).status, 204)
+  const refreshed = async (than: unknown) => {
+    await makeDue()
+    await until(async () => (await row()).generation !== than, 30_000)
+    return (await row()).generation
+  }
+  const second = await refreshed(1)
+  t.same(
+    (await attempts()).map(({ outcome }) => outcome),
+    ['committed'],
+    'the present one is good',
+  )
+  t.notMatch(broker.log(), /client secret refused/)
+
+  sandbox.world.addIntegration({
+    platform: 'amocrm',
+    clientId: CLIENT_ID,
+    clientSecret: next,
+    redirectUri: `${broker.publicUrl}/api/v1/integrations/amo-crm/callback`,
+  })
+  await refreshed(second)
+  t.match(broker.log(), /client secret refused, the next one is tried/)
+  t.equal((await broker.get('/tokens/demo')).status, 200)
+  await until(async () => (await broker.get('/health/ready')).body.status === 'ok')
+  const outcomes = (await attempts()).map(({ outcome }) => outcome)
+  t.same(outcomes, ['committed', 'refused', 'committed'])
+  presentedOnce(t, stage)
+
+  await t.test('a consent in the middle of a change goes through', async (t) => {
+    sandbox.world.addIntegration({
+      platform: 'amocrm',
+      clientId: CLIENT_ID,
+      clientSecret: CLIENT_SECRET,
+      redirectUri: `${broker.publicUrl}/api/v1/integrations/amo-crm/callback`,
+    })
+    await connectAccount(broker).catch(() => {})
+    await until(async () => {
+      const rows = await query(databaseUrl, `select outcome from amo_inbox where kind = 'callback'`)
+      return rows.length === 2 && rows.every(({ outcome }) => outcome === 'connected')
+    }, 30_000)
+    t.pass('with the secret that was kept')
+  })
+
+  await t.test('no secret stands anywhere but sealed', async (t) => {
+    const rows = JSON.stringify(await query(databaseUrl, 'select * from amo_integrations'))
+    t.notMatch(rows, /canary/)
+    t.notMatch(broker.log(), /canary/)
+    t.equal((await ask(broker.url, 'DELETE', path, operator)).status, 204)
+    t.equal(
+      (
+        await ask(broker.url, 'PUT', path.replace('amocrm', 'none'), operator, {
+          client_secret: 'x',
+        })
+      ).status,
+      404,
+    )
+  })
+})
