@@ -24,6 +24,7 @@ export const ERRORS = {
     'The name of the client is taken',
     'Choose another name: a revoked one is never given again. For a new key: POST /clients/:client/keys.',
   ],
+  request_timeout: [408, 'The request took too long', 'Send it again.'],
   reauth_required: [
     409,
     'A person must authorize the account again',

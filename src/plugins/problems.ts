@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -100,21 +101,28 @@ export function sendProblem(
   return reply.code(status).type(PROBLEM_TYPE).send(JSON.stringify(body))
 }
 
-/** What is no HTTP request is answered before any route: as the same document, without a word of what was sent. */
+/**
+ * What is no HTTP request is answered before any route: as the same document, without a word of what was sent. One that
+ * did not come in time may be a good one, which a process that was stopped has not read: it may be sent again.
+ */
 export function answerClientError(error: ConnectionError, socket: Socket): void {
   if (socket.destroyed || error.code === 'ECONNRESET') return
-  const [status, title, remedy] = ERRORS.bad_request
+  const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  const code = isLate ? 'request_timeout' : 'bad_request'
+  const [status, title, remedy] = ERRORS[code]
   const body = JSON.stringify({
-    type: 'urn:amo-token-broker:bad_request',
+    type: `urn:amo-token-broker:${code}`,
     title,
     status,
-    detail: 'This is no HTTP request, or its header is too large.',
-    code: 'bad_request',
+    detail: isLate
+      ? 'The request did not arrive in time.'
+      : 'This is no HTTP request, or its header is too large.',
+    code,
     request_id: crypto.randomUUID(),
     remedy,
   })
   socket.end(
-    `HTTP/1.1 400 Bad Request\r\ncontent-type: ${PROBLEM_TYPE}\r\nconnection: close\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${PROBLEM_TYPE}\r\nconnection: close\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
 }
