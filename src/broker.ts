@@ -284,9 +284,10 @@ export class Broker {
     await this.database.listen({ channels, onConnected: onGap })
   }
 
-  /** `/health/ready` says so from here on; requests are still served. */
+  /** `/health/ready` says so from here on; requests are still served, and nothing is refreshed but for those who wait. */
   beginDraining(): void {
     this.health.phase = 'draining'
+    void this.#scheduler.stop()
     this.#closing.abort()
   }
 

@@ -87,6 +87,25 @@ t.test('SIGTERM waits for the answer that is on its way', async (t) => {
   t.match(await stage.attempts(), [{ outcome: 'committed' }])
 })
 
+t.test('SIGTERM: a connection that is kept alive does not keep the process', async (t) => {
+  const stage = await setStage(t)
+  stage.sandbox.world.faults.set([
+    { fault: 'delay_after_spend', delay_ms: 1_200, times: 1, endpoint: 'token' },
+  ])
+  await query(
+    stage.databaseUrl,
+    `update amo_tokens set "refreshAt" = now() - interval '1 hour', "nextAttemptAt" = now() + interval '1 hour'`,
+  )
+  // fetch keeps its connections alive for longer than the process may take to end.
+  const reading = stage.broker.get('/tokens/demo')
+  await until(() => stage.sandbox.world.books.totals.tokenCalls === 2)
+  const startedMs = performance.now()
+  const stopped = stage.broker.stop('SIGTERM')
+  t.equal((await reading).status, 200, 'who waits gets the new token')
+  t.equal(await stopped, 0)
+  t.ok(performance.now() - startedMs < 20_000, `ended after ${performance.now() - startedMs} ms`)
+})
+
 t.test(
   'ambiguous, then the account is renamed: sent again where the probe says it is',
   async (t) => {
