@@ -43,6 +43,7 @@ export interface StartOptions {
 }
 
 const READY_LIMIT_MS = 60_000
+const CONTINUE_AGAIN_MS = [50, 200, 1_000, 3_000]
 /** Longer than any answer of the sandbox in a run takes to come. */
 const DRAIN_LIMIT_MS = 90_000
 
@@ -177,8 +178,14 @@ export class Replica {
   }
 
   thaw(): void {
-    this.#child?.kill('SIGCONT')
-    for (const stop of this.life?.stops ?? []) stop.toMs ??= Date.now()
+    const { life } = this
+    for (const stop of life?.stops ?? []) stop.toMs ??= Date.now()
+    const goOn = () => {
+      if (this.life === life && !this.isStopped) this.#child?.kill('SIGCONT')
+    }
+    goOn()
+    // A process that stops itself tells so before it does: the first signal may come too early.
+    for (const ms of CONTINUE_AGAIN_MS) setTimeout(goOn, ms).unref()
   }
 
   /** Gives the process an order that it carries out at a step; a start that follows takes it over. */
