@@ -7,6 +7,7 @@ import closeWithGrace from 'close-with-grace'
 import { type Logger, pino } from 'pino'
 import { buildInternalApp, buildPublicApp } from './app.ts'
 import { Broker } from './broker.ts'
+import { closeListener } from './close-listener.ts'
 import { type Config, loadConfig } from './config.ts'
 import { ConfigError } from './config-checks.ts'
 import { serializeError } from './plugins/serialize-error.ts'
@@ -61,7 +62,7 @@ async function run(config: Config, log: Logger): Promise<void> {
   open.defer(async () => {
     broker.beginDraining()
     await delay(config.drainMs)
-    await Promise.all(listeners.map(([app]) => app.close()))
+    await Promise.all(listeners.map(([app]) => closeListener(app)))
   })
   for (const [app, address, setting] of listeners) {
     await app.listen(address).catch((cause) => {
