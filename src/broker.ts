@@ -289,6 +289,8 @@ export class Broker {
     this.health.phase = 'draining'
     void this.#scheduler.stop()
     this.#closing.abort()
+    // What is due is the other replicas' work from here on; who still asks here is waited for.
+    void this.#scheduler.stop()
   }
 
   /** Claims nothing new, waits for answers that are on their way until they are committed, then closes everything. */

@@ -1,6 +1,8 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
+import { Agent, request } from 'undici'
 import { OPERATOR_KEY, until } from './support/broker.ts'
 import { setStage } from './support/stage.ts'
 
@@ -75,3 +77,27 @@ t.test(
     t.equal(await ended, 0)
   },
 )
+
+t.test('SIGTERM ends a connection that falls idle while the listeners close', async (t) => {
+  const stage = await setStage(t, { env: { READ_WAIT_MS: '3000' } })
+  stage.sandbox.world.faults.set([
+    { fault: 'delay_before_spend', delay_ms: 1_500, times: 1, endpoint: 'token' },
+  ])
+  await stage.makeDue()
+  await until(() => stage.sandbox.world.books.totals.tokenCalls === 2)
+  const agent = new Agent({ keepAliveTimeout: 600_000, keepAliveMaxTimeout: 600_000 })
+  t.teardown(() => agent.destroy())
+  const asked = request(`${stage.broker.url}/tokens/demo`, {
+    dispatcher: agent,
+    headers: { authorization: `Bearer ${OPERATOR_KEY}` },
+  })
+  // In flight: it waits for the refresh.
+  await delay(300)
+  const beganMs = performance.now()
+  const ended = stage.broker.stop('SIGTERM')
+  const answer = await asked
+  t.equal(answer.statusCode, 200, 'the request under way is answered')
+  await answer.body.text()
+  t.equal(await ended, 0)
+  t.ok(performance.now() - beganMs < 12_000, 'long before keep-alive would end the connection')
+})

@@ -90,6 +90,14 @@ export function createGrants(settings: Settings) {
     return found?.kind === 'access_token' && found.expiresAt > clock() ? found : undefined
   }
 
+  /** The live refresh tokens of an account at one integration, by their short names. */
+  function liveRefreshTokens(account: Account, clientId: string): string[] {
+    return credentials
+      .listLive(account.key, clientId)
+      .filter(({ kind, expiresAt }) => kind === 'refresh_token' && expiresAt > clock())
+      .map(({ id }) => id)
+  }
+
   /** Kills every live token of an account, or of one integration there; says how many. */
   function revoke(account: Account, clientId?: string): number {
     const found = credentials.listLive(account.key, clientId)
@@ -178,6 +186,7 @@ export function createGrants(settings: Settings) {
     mintLongLived,
     findOpaque,
     findAccess,
+    liveRefreshTokens,
     revoke,
     expire,
     currentPairs,

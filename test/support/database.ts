@@ -2,10 +2,10 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import pg from 'pg'
 import { pino } from 'pino'
-import type { Test } from 'tap'
 import { migrateToLatest } from '../../src/db/migrate.ts'
 import { openPostgres } from '../../src/db/postgres.ts'
 import { Secret } from '../../src/vault/secret.ts'
+import type { Scope } from './scope.ts'
 
 const FOLDER = new URL('../../sql/', import.meta.url)
 
@@ -23,22 +23,22 @@ export function redisUrl(): string {
 }
 
 /** A database of this test's own, migrated; it is dropped when the test ends. */
-export async function createDatabase(t: Test): Promise<string> {
+export async function createDatabase(t: Scope): Promise<string> {
   const template = await migratedTemplate()
   return cloneDatabase(t, template)
 }
 
 /** A database of this test's own with nothing in it. */
-export function createEmptyDatabase(t: Test): Promise<string> {
+export function createEmptyDatabase(t: Scope): Promise<string> {
   return cloneDatabase(t, 'template1')
 }
 
 /** A copy of a database that nobody is connected to. */
-export function copyDatabase(t: Test, url: string): Promise<string> {
+export function copyDatabase(t: Scope, url: string): Promise<string> {
   return cloneDatabase(t, new URL(url).pathname.slice(1))
 }
 
-async function cloneDatabase(t: Test, template: string): Promise<string> {
+async function cloneDatabase(t: Scope, template: string): Promise<string> {
   const name = `amo_test_${randomBytes(6).toString('hex')}`
   await onServer((client) => client.query(`create database ${name} template ${template}`))
   t.teardown(() => onServer((client) => client.query(`drop database ${name} with (force)`)))

@@ -76,9 +76,9 @@ export async function startRedis(start: Start): Promise<string> {
   return url
 }
 
-type Owner = { uid: number; gid: number } | undefined
+export type Owner = { uid: number; gid: number } | undefined
 
-function findPostgresFolder(): string {
+export function findPostgresFolder(): string {
   const fromPath = findOnPath('postgres')
   if (fromPath && findOnPath('initdb')) return dirname(fromPath)
   const folders = globSync(postgresFolders).filter((folder) => existsSync(join(folder, 'initdb')))
@@ -93,7 +93,7 @@ function findOnPath(name: string): string | undefined {
 }
 
 /** initdb and postgres refuse to run as root; then they run as the first of these that exists. */
-async function findOwner(): Promise<Owner> {
+export async function findOwner(): Promise<Owner> {
   if (process.getuid?.() !== 0) return undefined
   for (const name of ['postgres', 'nobody']) {
     const ids = await Promise.all([run('id', ['-u', name]), run('id', ['-g', name])]).catch(
@@ -105,7 +105,7 @@ async function findOwner(): Promise<Owner> {
   throw new Error('PostgreSQL refuses to run as root, and there is no user postgres or nobody')
 }
 
-async function makeFolder(stack: AsyncDisposableStack, owner: Owner): Promise<string> {
+export async function makeFolder(stack: AsyncDisposableStack, owner: Owner): Promise<string> {
   // root's own TMPDIR may be closed to the other user; /tmp is open to all.
   const folder = await mkdtemp(join(owner ? '/tmp' : tmpdir(), 'amo-services-'))
   stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }))
@@ -113,7 +113,7 @@ async function makeFolder(stack: AsyncDisposableStack, owner: Owner): Promise<st
   return folder
 }
 
-async function startServer(
+export async function startServer(
   binary: string,
   args: string[],
   { stack, folder, owner }: Start & { folder: string; owner: Owner },
@@ -132,7 +132,7 @@ async function startServer(
 }
 
 /** Both servers take SIGINT as "now, without waiting for clients"; SIGKILL is for one that hangs. */
-async function stopServer(child: ChildProcess): Promise<void> {
+export async function stopServer(child: ChildProcess): Promise<void> {
   if (!isRunning(child)) return
   const ended = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGINT')
@@ -141,7 +141,7 @@ async function stopServer(child: ChildProcess): Promise<void> {
   clearTimeout(timer)
 }
 
-async function untilReady(
+export async function untilReady(
   child: ChildProcess,
   probe: () => Promise<unknown>,
   { folder, signal }: { folder: string; signal: AbortSignal | undefined },

@@ -1,0 +1,17 @@
+import { brownOut } from './brown-out.ts'
+import { copiedDatabase } from './copied-database.ts'
+import { crash } from './crash.ts'
+import { failover } from './failover.ts'
+import { oldBackup } from './old-backup.ts'
+import { rollingRestart } from './rolling-restart.ts'
+import type { Scenario } from './scenario.ts'
+
+/** What needs a world of its own, each after the other. */
+export const SCENARIOS: Scenario[] = [
+  brownOut,
+  copiedDatabase,
+  oldBackup,
+  rollingRestart,
+  crash,
+  failover,
+]
