@@ -287,7 +287,6 @@ export class Broker {
   /** `/health/ready` says so from here on; requests are still served, and nothing is refreshed but for those who wait. */
   beginDraining(): void {
     this.health.phase = 'draining'
-    void this.#scheduler.stop()
     this.#closing.abort()
     // What is due is the other replicas' work from here on; who still asks here is waited for.
     void this.#scheduler.stop()

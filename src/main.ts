@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
-import type { FastifyInstance } from 'fastify'
 import { type Logger, pino } from 'pino'
 import { buildInternalApp, buildPublicApp } from './app.ts'
 import { Broker } from './broker.ts'
@@ -16,7 +15,6 @@ import { Secret } from './vault/secret.ts'
 
 /** Answers on their way have SEND_LIMIT_MS to come; a commit is tried again until then. */
 const CLOSE_LIMIT_MS = 60_000
-const CLOSE_IDLE_MS = 100
 const OPERATOR_KEY_BYTES = 24
 
 await main()
@@ -72,16 +70,6 @@ async function run(config: Config, log: Logger): Promise<void> {
     })
   }
   await broker.start()
-}
-
-/**
- * Answers what is under way, then closes. A connection that was busy when closing began is kept alive by Node once it is idle,
- * for longer than the process may take to end: those are closed as they come.
- */
-async function closeListener(app: FastifyInstance): Promise<void> {
-  const timer = setInterval(() => app.server.closeIdleConnections(), CLOSE_IDLE_MS)
-  await app.close()
-  clearInterval(timer)
 }
 
 async function readConfig(): Promise<Config> {
