@@ -155,11 +155,15 @@ t.test('to be condemned, but a parked pair lives: it is adopted', async (t) => {
   t.ok(spent, 'spent behind the broker’s back')
   await stage.makeDue()
   await until(async () => (await stage.broker.get('/tokens/demo')).status === 200)
-  await until(async () => (await stage.attempts()).every(({ parked }) => !parked), 20_000)
+  await until(() => stage.broker.log().includes('parked token pair adopted'), 40_000)
   const row = await stage.row()
   t.equal(row.refreshTokenFingerprint, first.refreshTokenFingerprint)
   t.match(row, { status: 'active', lastErrorCode: null })
-  t.ok(stage.broker.log().includes('parked token pair adopted'))
+  t.equal(
+    (await stage.attempts()).filter(({ parked }) => parked).length,
+    1,
+    'the one that it replaced is parked in its turn',
+  )
 })
 
 /** Spends the newest pair as another service would that then loses the answer. */

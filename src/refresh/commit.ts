@@ -38,7 +38,8 @@ export function commitAnswer(committer: Committer, answer: Answer): Promise<Comm
   })
 }
 
-async function putIntoRow(
+/** The commit's own work, for who has more to do in the same transaction. */
+export async function putIntoRow(
   committer: Committer,
   trx: Transaction<Tables>,
   answer: Answer,
