@@ -1,11 +1,10 @@
 import { sql, type Transaction } from 'kysely'
-import type { AccountKey } from '../accounts/account-key.ts'
 import { tokenAt } from '../accounts/sealed-tokens.ts'
 import type { Tables } from '../db/tables.ts'
-import { KeyMissing, SealBroken } from '../errors.ts'
 import type { TokenPair } from '../provider/token-endpoint.ts'
 import { pairToJson } from '../refresh/answer.ts'
-import { type Committer, nextGeneration, parkedAt, parkPair } from '../refresh/commit.ts'
+import { type Committer, nextGeneration } from '../refresh/commit.ts'
+import { lockDisplaced, parkedAt, parkPair } from '../refresh/parking.ts'
 import { planRefresh } from '../refresh/plan.ts'
 
 /** A pair out of a consent, its account confirmed by the provider. */
@@ -36,7 +35,7 @@ export async function storeOnboarded(
     update amo_tokens set domain = null, "updatedAt" = clock_timestamp()
     where integration = ${integration} and domain = ${domain} and "accountId" <> ${accountId}
   `.execute(trx)
-  const displaced = await findPair(committer, trx, account)
+  const displaced = await lockDisplaced(committer.keyRing, trx, account)
   const generation = await nextGeneration(trx)
   const at = { integration, accountId, generation }
   const plan = planRefresh(account.sentAtMs, pair.lifetimeSeconds)
@@ -80,39 +79,4 @@ export async function storeOnboarded(
   const sealed = committer.keyRing.seal(pairToJson(pair), parkedAt(at))
   await parkPair(trx, at, fields.refreshTokenFingerprint, sealed)
   return false
-}
-
-type Parked = [at: AccountKey & { generation: number }, fingerprint: string, sealed: string]
-
-/**
- * The pair that the row has now, sealed for the ledger: a newer consent replaces it, and it may still live. None when it
- * cannot be opened: consenting again is what helps after a key was lost.
- */
-async function findPair(
-  { keyRing }: Committer,
-  trx: Transaction<Tables>,
-  { integration, accountId }: AccountKey,
-): Promise<Parked | undefined> {
-  const row = await trx
-    .selectFrom('amo_tokens')
-    .selectAll()
-    .where('integration', '=', integration)
-    .where('accountId', '=', accountId)
-    .forNoKeyUpdate()
-    .executeTakeFirst()
-  if (row === undefined || row.refreshToken === null || row.refreshTokenFingerprint === null) {
-    return undefined
-  }
-  const at = { integration, accountId, generation: row.generation }
-  try {
-    const pair = {
-      accessToken: keyRing.open(row.accessToken, tokenAt(at, 'accessToken')),
-      refreshToken: keyRing.open(row.refreshToken, tokenAt(at, 'refreshToken')),
-      lifetimeSeconds: Math.round((row.expiresAt.getTime() - row.issuedAt.getTime()) / 1000),
-    }
-    return [at, row.refreshTokenFingerprint, keyRing.seal(pairToJson(pair), parkedAt(at))]
-  } catch (error) {
-    if (error instanceof KeyMissing || error instanceof SealBroken) return undefined
-    throw error
-  }
 }

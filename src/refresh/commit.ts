@@ -1,10 +1,11 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
-import { type AccountKey, keyText } from '../accounts/account-key.ts'
+import type { AccountKey } from '../accounts/account-key.ts'
 import { tokenAt } from '../accounts/sealed-tokens.ts'
 import type { Tables } from '../db/tables.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import { type Answer, type Fence, pairToJson } from './answer.ts'
+import { lockDisplaced, parkedAt, parkPair } from './parking.ts'
 import { IDLE_AFTER_DAYS, planRefresh } from './plan.ts'
 import { atStep } from './steps.ts'
 
@@ -49,8 +50,13 @@ async function putIntoRow(
     return { result: 'foreign' }
   }
   const fingerprint = committer.fingerprints.of(refreshToken)
+  const displaced = answer.isAdopted
+    ? await lockDisplaced(committer.keyRing, trx, answer)
+    : undefined
   const generation = await updateRow(committer, trx, answer, fingerprint)
   if (generation !== undefined) {
+    // It was judged dead, and such a judgement has been wrong before.
+    if (displaced !== undefined) await parkPair(trx, ...displaced)
     await finishAttempt(trx, answer, fingerprint)
     return { result: 'committed', generation }
   }
@@ -168,16 +174,6 @@ async function wasCommitted(
   return rows.length > 0
 }
 
-/** The sealed place of a parked pair. */
-export function parkedAt(answer: Pick<Answer, 'integration' | 'accountId' | 'generation'>) {
-  return {
-    table: 'amo_refresh_attempts',
-    row: keyText(answer),
-    column: 'parkedPair',
-    generation: answer.generation,
-  }
-}
-
 async function park(
   { keyRing }: Committer,
   trx: Transaction<Tables>,
@@ -195,28 +191,4 @@ async function park(
   `.execute(trx)
   // An attempt that goes on has it from an earlier try; the kept answer is still there if it has not.
   if (rows.length === 0 && isFinished) await parkPair(trx, answer, answer.fingerprint, sealed)
-}
-
-/** A pair that no attempt of the ledger belongs to, sealed at `parkedAt`. */
-export async function parkPair(
-  trx: Transaction<Tables>,
-  at: AccountKey & { generation: number },
-  fingerprint: string,
-  sealed: string,
-): Promise<void> {
-  const now = sql<Date>`clock_timestamp()`
-  await trx
-    .insertInto('amo_refresh_attempts')
-    .values({
-      integration: at.integration,
-      accountId: at.accountId,
-      generation: at.generation,
-      refreshTokenFingerprint: fingerprint,
-      owner: 'parked',
-      leaseUntil: now,
-      finishedAt: now,
-      outcome: 'superseded',
-      parkedPair: sealed,
-    })
-    .execute()
 }

@@ -2,8 +2,9 @@ import { sql } from 'kysely'
 import type { AccountKey } from '../accounts/account-key.ts'
 import { type Answer, pairFromJson } from './answer.ts'
 import { type Claim, nameOf } from './claim.ts'
-import { type CommitResult, commitAnswer, parkedAt } from './commit.ts'
+import { type CommitResult, commitAnswer } from './commit.ts'
 import type { Engine } from './engine.ts'
+import { parkedAt } from './parking.ts'
 import { probeToken } from './probe-claim.ts'
 
 /** Older ones are dead: refresh tokens live for three months (provider page, part 3). */
@@ -37,7 +38,11 @@ export async function adoptParked(engine: Engine, claim: Claim): Promise<boolean
     // The refresh token is this account's, says the provider; its access token may name another: it is given up for dead.
     const isForeign = pair.claims !== undefined && pair.claims.accountId !== claim.accountId
     const adopted = isForeign ? { ...pair, claims: undefined } : pair
-    const answer = { ...answerWith(claim, row, adopted), isAccessDead: isForeign }
+    const answer = {
+      ...answerWith(claim, row, adopted),
+      isAccessDead: isForeign,
+      isAdopted: true,
+    }
     const { result } = await commitAnswer(engine.committer, answer)
     if (!isInRow(result)) return false
     await forgetParked(engine, row)
