@@ -308,6 +308,8 @@ export class World {
     if (after === undefined || after === before) return
     this.committed.add(after)
     if (before === undefined || !this.provider.isAlive(before)) return
+    // Who was told that it is dead may have put another in its place; it must be parked then.
+    if (this.judge.denied.has(before)) return
     const orderOf = (token: string) => this.provider.find(token)?.order ?? -1
     if (orderOf(after) < orderOf(before)) {
       this.judge.violations.push(`I3: ${after} was put over ${before}, which is newer and lives`)
