@@ -263,3 +263,18 @@ t.test('a parked pair that lives is adopted before an account is condemned', asy
   holds(t, race, 'r0')
   t.notOk(race.world.trace.some((move) => move.includes('condemn:')))
 })
+
+t.test('displaced by a parked pair on a wrong verdict: parked in its turn, not lost', async (t) => {
+  const race = await begin()
+  await race.make('a person consents again at A1')
+  await race.go('A1')
+  await race.pass(LIFE_MS)
+  await race.make('A1 due')
+  await race.go('A1', 'provider, A1 send r1: 401 for a good token')
+  await race.make('provider, A1 send r1: 401 for a good token')
+  await race.go('A1', 'provider, A1 probe r1: dead, a lie')
+  await race.make('provider, A1 probe r1: dead, a lie')
+  await race.go('A1')
+  holds(t, race, 'r0')
+  t.same(await parkedPairs(lane), [{ token: 'r1', fits: false }])
+})

@@ -2,7 +2,7 @@ import { tokenAt } from '../accounts/sealed-tokens.ts'
 import { ROOT_SECRET_AT } from '../db/deployment.ts'
 import { secretAt } from '../integrations/store.ts'
 import { inboxAt } from '../onboarding/inbox.ts'
-import { parkedAt } from '../refresh/commit.ts'
+import { parkedAt } from '../refresh/parking.ts'
 import type { SealedAt } from '../vault/key-ring.ts'
 
 /** A row as it comes: what of it is used is what `columns`, `key` and `fence` of its table name. */

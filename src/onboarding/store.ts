@@ -3,8 +3,8 @@ import { tokenAt } from '../accounts/sealed-tokens.ts'
 import type { Tables } from '../db/tables.ts'
 import type { TokenPair } from '../provider/token-endpoint.ts'
 import { pairToJson } from '../refresh/answer.ts'
-import { type Committer, nextGeneration, parkedAt, parkPair } from '../refresh/commit.ts'
-import { sealDisplaced } from '../refresh/displaced.ts'
+import { type Committer, nextGeneration } from '../refresh/commit.ts'
+import { lockDisplaced, parkedAt, parkPair } from '../refresh/parking.ts'
 import { planRefresh } from '../refresh/plan.ts'
 
 /** A pair out of a consent, its account confirmed by the provider. */
@@ -35,7 +35,7 @@ export async function storeOnboarded(
     update amo_tokens set domain = null, "updatedAt" = clock_timestamp()
     where integration = ${integration} and domain = ${domain} and "accountId" <> ${accountId}
   `.execute(trx)
-  const displaced = await sealDisplaced(committer, trx, account)
+  const displaced = await lockDisplaced(committer.keyRing, trx, account)
   const generation = await nextGeneration(trx)
   const at = { integration, accountId, generation }
   const plan = planRefresh(account.sentAtMs, pair.lifetimeSeconds)

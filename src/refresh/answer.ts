@@ -25,6 +25,8 @@ export interface Answer extends Answered {
   pair: TokenPair
   /** Its access token is handed to nobody; the refresh token is good, and due at once. */
   isAccessDead?: boolean
+  /** It did not come of the pair that it replaces, which is parked then: on the verdict of the claim's owner alone. */
+  adoptedBy?: { owner: string; sendCount: number }
 }
 
 /** Undefined: the 2xx holds no complete pair. */

@@ -1,10 +1,11 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
-import { type AccountKey, keyText } from '../accounts/account-key.ts'
+import type { AccountKey } from '../accounts/account-key.ts'
 import { tokenAt } from '../accounts/sealed-tokens.ts'
 import type { Tables } from '../db/tables.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import { type Answer, type Fence, pairToJson } from './answer.ts'
+import { lockDisplaced, parkedAt, parkPair } from './parking.ts'
 import { IDLE_AFTER_DAYS, planRefresh } from './plan.ts'
 import { atStep } from './steps.ts'
 
@@ -17,11 +18,12 @@ export interface Committer {
 /**
  * `already`: the row has this pair; the acknowledgement of its commit got lost. `replaced`: it was committed before, and a
  * newer pair has followed it. `parked`: another pair is newer. `foreign`: its access token names another account, which
- * nobody may be handed; it is parked, and what is to be done stays open.
+ * nobody may be handed; it is parked, and what is to be done stays open. `not_ours`: it was to be adopted under a claim that
+ * has another owner by now.
  */
 export type CommitResult =
   | { result: 'committed'; generation: number }
-  | { result: 'already' | 'replaced' | 'parked' | 'foreign' }
+  | { result: 'already' | 'replaced' | 'parked' | 'foreign' | 'not_ours' }
 
 /**
  * Puts a pair that arrived into the account's row, in one transaction. The fence alone decides, generation and
@@ -38,8 +40,7 @@ export function commitAnswer(committer: Committer, answer: Answer): Promise<Comm
   })
 }
 
-/** The commit's own work, for who has more to do in the same transaction. */
-export async function putIntoRow(
+async function putIntoRow(
   committer: Committer,
   trx: Transaction<Tables>,
   answer: Answer,
@@ -50,8 +51,13 @@ export async function putIntoRow(
     return { result: 'foreign' }
   }
   const fingerprint = committer.fingerprints.of(refreshToken)
+  const isAdopted = answer.adoptedBy !== undefined
+  const displaced = isAdopted ? await lockDisplaced(committer.keyRing, trx, answer) : undefined
+  if (isAdopted && !(await isAdopters(trx, answer))) return { result: 'not_ours' }
   const generation = await updateRow(committer, trx, answer, fingerprint)
   if (generation !== undefined) {
+    // It was judged dead, and such a judgement has been wrong before.
+    if (displaced !== undefined) await parkPair(trx, ...displaced)
     await finishAttempt(trx, answer, fingerprint)
     return { result: 'committed', generation }
   }
@@ -156,6 +162,20 @@ async function finishAttempt(
   `.execute(trx)
 }
 
+/** Nobody else's verdict than the claim's owner's says that the row's own pair is dead. */
+async function isAdopters(
+  trx: Transaction<Tables>,
+  { attemptId, adoptedBy }: Answer,
+): Promise<boolean> {
+  const { rows } = await sql`
+    select from amo_refresh_attempts
+    where id = ${attemptId} and "finishedAt" is null
+      and owner = ${adoptedBy?.owner ?? ''} and "sendCount" = ${adoptedBy?.sendCount ?? 0}
+    for update
+  `.execute(trx)
+  return rows.length > 0
+}
+
 /** This very pair was committed before, and replaced by a newer one since. */
 async function wasCommitted(
   trx: Transaction<Tables>,
@@ -167,16 +187,6 @@ async function wasCommitted(
     where ${attemptOf(answer)} and "committedFingerprint" = ${fingerprint}
   `.execute(trx)
   return rows.length > 0
-}
-
-/** The sealed place of a parked pair. */
-export function parkedAt(answer: Pick<Answer, 'integration' | 'accountId' | 'generation'>) {
-  return {
-    table: 'amo_refresh_attempts',
-    row: keyText(answer),
-    column: 'parkedPair',
-    generation: answer.generation,
-  }
 }
 
 async function park(
@@ -196,28 +206,4 @@ async function park(
   `.execute(trx)
   // An attempt that goes on has it from an earlier try; the kept answer is still there if it has not.
   if (rows.length === 0 && isFinished) await parkPair(trx, answer, answer.fingerprint, sealed)
-}
-
-/** A pair that no attempt of the ledger belongs to, sealed at `parkedAt`. */
-export async function parkPair(
-  trx: Transaction<Tables>,
-  at: AccountKey & { generation: number },
-  fingerprint: string,
-  sealed: string,
-): Promise<void> {
-  const now = sql<Date>`clock_timestamp()`
-  await trx
-    .insertInto('amo_refresh_attempts')
-    .values({
-      integration: at.integration,
-      accountId: at.accountId,
-      generation: at.generation,
-      refreshTokenFingerprint: fingerprint,
-      owner: 'parked',
-      leaseUntil: now,
-      finishedAt: now,
-      outcome: 'superseded',
-      parkedPair: sealed,
-    })
-    .execute()
 }

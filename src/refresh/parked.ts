@@ -1,11 +1,10 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { sql } from 'kysely'
 import type { AccountKey } from '../accounts/account-key.ts'
-import type { Tables } from '../db/tables.ts'
 import { type Answer, pairFromJson } from './answer.ts'
 import { type Claim, nameOf } from './claim.ts'
-import { type CommitResult, commitAnswer, parkedAt, parkPair, putIntoRow } from './commit.ts'
-import { sealDisplaced } from './displaced.ts'
+import { type CommitResult, commitAnswer } from './commit.ts'
 import type { Engine } from './engine.ts'
+import { parkedAt } from './parking.ts'
 import { probeToken } from './probe-claim.ts'
 
 /** Older ones are dead: refresh tokens live for three months (provider page, part 3). */
@@ -39,41 +38,18 @@ export async function adoptParked(engine: Engine, claim: Claim): Promise<boolean
     // The refresh token is this account's, says the provider; its access token may name another: it is given up for dead.
     const isForeign = pair.claims !== undefined && pair.claims.accountId !== claim.accountId
     const adopted = isForeign ? { ...pair, claims: undefined } : pair
-    const answer = { ...answerWith(claim, row, adopted), isAccessDead: isForeign }
-    if (!(await adopt(engine, claim, row, answer))) return false
+    const answer = {
+      ...answerWith(claim, row, adopted),
+      isAccessDead: isForeign,
+      adoptedBy: { owner: engine.claimant.owner, sendCount: claim.sendCount },
+    }
+    const { result } = await commitAnswer(engine.committer, answer)
+    if (!isInRow(result)) return false
+    await forgetParked(engine, row)
     engine.log.warn(nameOf(claim), 'parked token pair adopted')
     return true
   }
   return false
-}
-
-/**
- * By the owner of the claim alone, and as long as it is: nobody else's verdict says that the row's own pair is dead. That one is
- * parked in its turn, should the verdict have been wrong.
- */
-async function adopt(
-  { committer, claimant }: Engine,
-  claim: Claim,
-  row: ParkedPair,
-  answer: Answer,
-): Promise<boolean> {
-  return committer.claims.transaction().execute(async (trx) => {
-    await sql`select set_config('synchronous_commit', 'on', true)`.execute(trx)
-    const displaced = await sealDisplaced(committer, trx, claim)
-    if (displaced?.[0].generation !== claim.generation) return false
-    const { rows } = await sql`
-      select from amo_refresh_attempts
-      where id = ${claim.attemptId} and owner = ${claimant.owner} and "finishedAt" is null
-        and "sendCount" = ${claim.sendCount}
-      for update
-    `.execute(trx)
-    if (rows.length === 0) return false
-    const { result } = await putIntoRow(committer, trx, answer)
-    if (result !== 'committed') return false
-    await parkPair(trx, ...displaced)
-    await forgetParked(trx, row)
-    return true
-  })
 }
 
 /** The pairs whose fence fits again: a database that lost its newest commits is back at the pair before. */
@@ -94,7 +70,7 @@ export async function storeParked(engine: Engine): Promise<void> {
     const fence = { ...row, attemptId: row.id }
     const { result } = await commitAnswer(engine.committer, answerWith(fence, row, pair))
     if (!isInRow(result)) continue
-    await forgetParked(claims, row)
+    await forgetParked(engine, row)
     engine.log.error({ ...nameOf(row), result }, 'parked token pair fits again')
   }
 }
@@ -105,11 +81,10 @@ function isInRow(result: CommitResult['result']): boolean {
 }
 
 /** It is, or has been, in the account's row. */
-async function forgetParked(
-  db: Kysely<Tables> | Transaction<Tables>,
-  { id }: ParkedPair,
-): Promise<void> {
-  await sql`update amo_refresh_attempts set "parkedPair" = null where id = ${id}`.execute(db)
+async function forgetParked({ committer }: Engine, { id }: ParkedPair): Promise<void> {
+  await sql`update amo_refresh_attempts set "parkedPair" = null where id = ${id}`.execute(
+    committer.claims,
+  )
 }
 
 function answerWith(

@@ -39,6 +39,7 @@ const LEVELS = {
   replaced: 'debug',
   parked: 'error',
   foreign: 'error',
+  not_ours: 'warn',
 } as const
 
 /**

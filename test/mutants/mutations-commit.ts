@@ -83,6 +83,17 @@ export const COMMIT_MUTATIONS: Mutation[] = [
     tests: claimTest(/two answers under one claim/),
   },
   {
+    guard: 'parking what a parked pair displaces',
+    edits: [
+      {
+        file: COMMIT,
+        find: '    if (displaced !== undefined) await parkPair(trx, ...displaced)\n',
+        replace: '',
+      },
+    ],
+    tests: race(/displaced by a parked pair/),
+  },
+  {
     guard: 'retry in memory',
     edits: [
       {

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { tokenAt } from '../../src/accounts/sealed-tokens.ts'
 import type { Tables } from '../../src/db/tables.ts'
 import { pairFromJson } from '../../src/refresh/answer.ts'
-import { parkedAt } from '../../src/refresh/commit.ts'
+import { parkedAt } from '../../src/refresh/parking.ts'
 import { tokenId } from '../../src/sandbox/tokens.ts'
 import type { KeyRing } from '../../src/vault/key-ring.ts'
 

@@ -1,6 +1,6 @@
 import { pairFromJson, readKept } from '../../../src/refresh/answer.ts'
-import { parkedAt } from '../../../src/refresh/commit.ts'
 import { openKept, parseKeptName } from '../../../src/refresh/kept-name.ts'
+import { parkedAt } from '../../../src/refresh/parking.ts'
 import type { KeyRing } from '../../../src/vault/key-ring.ts'
 import { KEY } from '../engine.ts'
 import type { Lane } from './lane.ts'

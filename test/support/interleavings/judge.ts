@@ -27,6 +27,8 @@ export class Judge {
   readonly violations: string[] = []
   /** Refresh tokens of the pairs that an actor has received. */
   readonly arrived = new Set<string>()
+  /** Tokens that lived when the provider denied it. */
+  readonly denied = new Set<string>()
   readonly #settleMs: number
   readonly #now: () => number
   readonly #sent = new Map<string, Sent>()

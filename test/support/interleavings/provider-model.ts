@@ -162,7 +162,7 @@ export class ProviderModel {
       name: '401 for a good token',
       weight: 1,
       fault: 'lie',
-      make: () => request.end(REVOKED),
+      make: () => this.#deny(request),
     }
     const cut: Move = {
       name: 'connection cut',
@@ -200,7 +200,7 @@ export class ProviderModel {
         name: isAlive ? 'dead, a lie' : 'alive, a lie',
         weight: 1,
         fault: 'lie',
-        make: () => say(!isAlive),
+        make: () => (isAlive ? this.#deny(request) : say(true)),
       },
       {
         name: 'no answer',
@@ -212,6 +212,11 @@ export class ProviderModel {
         },
       },
     ]
+  }
+
+  #deny(request: Request): void {
+    this.#judge.denied.add(request.token)
+    request.end(REVOKED)
   }
 
   #found(): CallAnswer {

@@ -102,6 +102,11 @@ async function judgeRest(world: World): Promise<void> {
     if (held.has(token) || world.committed.has(token) || world.destroyed.has(token)) continue
     violations.push(`I2: ${token} arrived and is nowhere`)
   }
+  for (const token of world.committed) {
+    if (!held.has(token) && provider.isAlive(token)) {
+      violations.push(`I2: ${token} lives, was in the row, and is nowhere`)
+    }
+  }
   for (const { token, fits } of parked) {
     if (fits) violations.push(`rest: ${token} is parked, though it fits the row`)
   }
