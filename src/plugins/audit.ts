@@ -55,7 +55,8 @@ function entryOf(request: FastifyRequest, reply: FastifyReply): AuditEntry {
     outcome: reply.statusCode === 304 ? 'not_modified' : (audited?.outcome ?? 'done'),
     account: audited?.account,
     generation: audited?.generation,
-    detail: { ...namedIn(request.params), ...audited?.detail },
+    // What was refused may have named anything, a secret in the wrong place included.
+    detail: reply.statusCode < 400 ? { ...namedIn(request.params), ...audited?.detail } : {},
   }
 }
 
