@@ -21,7 +21,9 @@ t.test('torture, short form: nothing is lost, sent again, or condemned', async (
   const lines: string[] = []
   const result = await runMix(t, {
     seed: 20261122,
-    minutes: 0.8,
+    minutes: 0.7,
+    isShort: true,
+    haste: 3,
     accounts: 60,
     lifetime: 20,
     callers: 12,

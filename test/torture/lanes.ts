@@ -31,6 +31,8 @@ export interface LaneOptions {
   only?: string | undefined
   /** Each fault once. */
   isOnce?: boolean
+  /** None of those that take minutes to recover from. */
+  isShort?: boolean
   /** Divides the pauses. */
   haste?: number
 }
@@ -44,11 +46,14 @@ export function faultNames(): string[] {
 export async function runLanes(
   stage: Stage,
   seed: number,
-  { only, isOnce = false, haste = 1 }: LaneOptions,
+  { only, isOnce = false, isShort = false, haste = 1 }: LaneOptions,
 ): Promise<void> {
   const lanes = LANES.map((lane) => ({
     ...lane,
-    faults: lane.faults.filter(({ name }) => only === undefined || name.includes(only)),
+    faults: lane.faults.filter(
+      ({ name, isSlow = false }) =>
+        (only === undefined || name.includes(only)) && !(isShort && isSlow),
+    ),
   })).filter(({ faults }) => faults.length > 0)
   await Promise.all(
     lanes.map((lane, nth) =>

@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { realpathSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { pino } from 'pino'
@@ -149,7 +150,7 @@ export class PostgresServer {
   }
 
   async #run(binary: string, args: string[]): Promise<void> {
-    await run(join(findPostgresFolder(), binary), args, { ...this.#owner, cwd: this.#folder })
+    await run(join(binaries(), binary), args, { ...this.#owner, cwd: this.#folder })
   }
 
   async #boot(): Promise<void> {
@@ -161,7 +162,12 @@ export class PostgresServer {
       folder: this.#folder,
       owner: this.#owner,
     }
-    this.#child = await startServer(join(findPostgresFolder(), 'postgres'), args, start)
+    this.#child = await startServer(join(binaries(), 'postgres'), args, start)
     await untilReady(this.#child, () => probePostgres(this.url), start)
   }
+}
+
+/** Where all of them are: on the PATH there may be links to some. */
+function binaries(): string {
+  return dirname(realpathSync(join(findPostgresFolder(), 'postgres')))
 }

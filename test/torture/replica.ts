@@ -17,6 +17,8 @@ export interface Life {
   dataDir: string
   beganAtMs: number
   endedAtMs: number | undefined
+  /** The harness has seen to its end. */
+  mayEnd: boolean
   /** How it ended: a signal, or its exit code. */
   end: string | undefined
   /** Its folder, and what was kept there, is gone for good. */
@@ -60,7 +62,6 @@ export class Replica {
   readonly #orders = new Set<Order>()
   #child: ChildProcess | undefined
   #dataDir: string | undefined
-  #mayEnd = false
   #isReady = false
 
   constructor(setup: ReplicaSetup) {
@@ -107,12 +108,12 @@ export class Replica {
       dataDir: this.#dataDir,
       beganAtMs: Date.now(),
       endedAtMs: undefined,
+      mayEnd: false,
       end: undefined,
       isDiskGone: false,
       stops: [],
     }
     this.lives.push(life)
-    this.#mayEnd = false
     this.#isReady = false
     const child = spawn(
       process.execPath,
@@ -148,7 +149,7 @@ export class Replica {
   }
 
   async kill(): Promise<void> {
-    this.#mayEnd = true
+    this.#allowEnd()
     this.#child?.kill('SIGKILL')
     await this.ended()
   }
@@ -157,7 +158,7 @@ export class Replica {
   async terminate(): Promise<void> {
     const child = this.#child
     if (child === undefined) return
-    this.#mayEnd = true
+    this.#allowEnd()
     this.#isReady = false
     child.kill('SIGTERM')
     const timer = new AbortController()
@@ -170,6 +171,10 @@ export class Replica {
     } else if (child.exitCode !== 0 && child.signalCode !== 'SIGKILL') {
       this.surprises.push(`${this.name} ended with ${child.exitCode} after SIGTERM`)
     }
+  }
+
+  #allowEnd(): void {
+    if (this.life !== undefined) this.life.mayEnd = true
   }
 
   freeze(): void {
@@ -242,7 +247,7 @@ export class Replica {
     const given = [...this.#orders].find(({ id }) => id === order.id)
     if (given !== undefined) this.withdraw(given)
     if (order.signal === 'SIGKILL') {
-      this.#mayEnd = true
+      life.mayEnd = true
       return
     }
     life.stops.push({ fromMs: atMs, toMs: undefined })
@@ -251,7 +256,7 @@ export class Replica {
   }
 
   #judgeEnd(life: Life): void {
-    if (life.end === 'SIGKILL' || this.#mayEnd) return
+    if (life.end === 'SIGKILL' || life.mayEnd) return
     this.surprises.push(`${this.name} ended by itself: ${life.end}`)
   }
 

@@ -10,6 +10,8 @@ export interface Fault {
   name: string
   /** How often it is chosen in its lane, beside the others; 1 by default. */
   weight?: number
+  /** It takes minutes until the brokers look again. */
+  isSlow?: boolean
   /** Does it, and resolves when the next fault of its lane may come. */
   inject(stage: Stage, random: Random): Promise<void>
 }

@@ -51,6 +51,7 @@ export const killFaults: Fault[] = KILLED_AT.flatMap((step) => {
   return afters.map((after) => ({
     name: `kill -9 at ${step}${after === 'restarted' ? '' : `, ${after}`}`,
     weight: after === 'restarted' ? 2 : 1,
+    isSlow: step === 'reviving',
     inject: (stage: Stage, random: Random) => killAt(stage, random, step, after),
   }))
 })

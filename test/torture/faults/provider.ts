@@ -73,6 +73,12 @@ const ONE_ACCOUNT: Specs = {
   'body: as text/html': () => [token('body', { content_type: 'text/html' })],
 }
 
+/** These look dead to any client, until it asks again later. */
+const CONDEMNED_WRONGLY: ReadonlySet<string> = new Set([
+  'probe: says dead of a live token',
+  'provider: 401 revoked and the probe says so, though alive',
+])
+
 /** What the provider does to all accounts of an integration for some seconds. */
 const ONE_INTEGRATION: Specs = {
   'platform: slow for seconds': () => [
@@ -92,6 +98,7 @@ export const providerFaults: Fault[] = [
   ...Object.entries(ONE_ACCOUNT).map(([name, specs]) => ({
     name,
     weight: 3,
+    isSlow: CONDEMNED_WRONGLY.has(name),
     inject: (stage: Stage, random: Random) => strikeAccount(stage, random, name, specs(random)),
   })),
   ...Object.entries(ONE_INTEGRATION).map(([name, specs]) => ({

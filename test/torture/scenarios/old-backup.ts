@@ -8,6 +8,7 @@ import {
   startAll,
   until,
 } from './scenario.ts'
+import { countStale } from './stale.ts'
 
 const ACCOUNTS = 200
 /** More than max(3, 1 %) stops everything; the ones whose verdict was under way when it did come on top. */
@@ -29,7 +30,7 @@ export const oldBackup: Scenario = {
     for (const round of [1, 2]) {
       await makeAllDue(stage)
       const isDone = await until(
-        () => books.totals.refreshes >= round * ACCOUNTS,
+        async () => books.totals.refreshes >= round * ACCOUNTS && (await countStale(stage)) === 0,
         LIMIT_MS,
         run.signal,
       )
