@@ -70,7 +70,7 @@ async function runTest(
   { file, only }: TestFile,
   signal: AbortSignal,
 ): Promise<TestResult> {
-  const args = ['test/run.ts', file, '--bail', ...(only ? [`--grep=${only}`] : [])]
+  const args = ['test/run.ts', file, ...(only ? [`--grep=${only}`] : [])]
   const child = spawn(process.execPath, args, { cwd, signal, killSignal: 'SIGTERM' })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
@@ -89,7 +89,9 @@ async function runTest(
 function readReport(output: string): TestResult {
   const lines = output.trimEnd().split('\n')
   const lastLine = lines.at(-1) ?? ''
-  const failed = lines.lastIndexOf('Failed:')
-  const caughtBy = failed === -1 ? undefined : lines[failed + 1]?.trim()
-  return { caughtBy, passed: Number(/^(\d+) passed/.exec(lastLine)?.[1] ?? 0), lastLine }
+  const [, passed, failed] = /^(\d+) passed, (\d+) failed/.exec(lastLine) ?? []
+  const names = lines[lines.lastIndexOf('Failed:') + 1]?.trim().split(' > ')
+  // File and test, without the assertion.
+  const title = names?.slice(0, 2).join(' > ') ?? lastLine
+  return { caughtBy: Number(failed) > 0 ? title : undefined, passed: Number(passed ?? 0), lastLine }
 }
