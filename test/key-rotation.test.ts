@@ -126,7 +126,7 @@ t.test(
     ]
     t.ok(kept.length > 0, 'answers are kept')
     for (const each of kept) t.match(each, /^new\./)
-    t.ok(sandbox.world.books.totals.refreshes > 3, 'it was refreshed all the while')
+    t.ok(sandbox.world.books.totals.refreshes > 0, 'it was refreshed all the while')
     presentedOnce(t, { sandbox })
     for (const { dataDir } of replicas) rmSync(dataDir, { recursive: true, force: true })
   },
