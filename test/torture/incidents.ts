@@ -1,6 +1,8 @@
 /** One injected fault. */
 export interface Incident {
   fault: string
+  /** That it happened to, where it did to one. */
+  account: number | undefined
   atMs: number
   outcome: string | undefined
   recoveryMs: number | undefined
@@ -16,7 +18,13 @@ export class Incidents {
   }
 
   begin(fault: string): Incident {
-    const incident = { fault, atMs: Date.now(), outcome: undefined, recoveryMs: undefined }
+    const incident: Incident = {
+      fault,
+      account: undefined,
+      atMs: Date.now(),
+      outcome: undefined,
+      recoveryMs: undefined,
+    }
     this.all.push(incident)
     return incident
   }

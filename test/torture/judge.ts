@@ -42,9 +42,11 @@ export async function judge(stage: Stage): Promise<Verdict> {
   for (const { surprises } of stage.replicas) {
     for (const text of surprises) verdict.violations.push({ kind: 'process', text })
   }
-  for (const { fault, outcome } of stage.incidents.all) {
+  for (const { fault, outcome, account, atMs } of stage.incidents.all) {
     if (outcome === 'NOT RECOVERED') {
-      verdict.violations.push({ kind: 'recovery', text: `${fault}: not recovered` })
+      const where = account === undefined ? '' : ` of account ${account}`
+      const text = `${fault}${where} at ${new Date(atMs).toISOString()}: not recovered`
+      verdict.violations.push({ kind: 'recovery', text })
     }
   }
   return verdict

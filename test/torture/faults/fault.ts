@@ -53,6 +53,7 @@ export async function followUp(
   account: number,
   generation: number,
 ): Promise<void> {
+  incident.account = account
   let isCondemned = false
   const tookMs = await stage.pulse.until(
     account,
