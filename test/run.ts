@@ -29,7 +29,7 @@ const tapBin = join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs')
 const jobs = Math.min(4, availableParallelism())
 
 /** Seconds a file may take. The slowest legitimate file waits for child processes to lock. */
-const fileTimeoutSeconds = 300
+const fileTimeoutSeconds = 600
 
 /** What tap tells of a failure and the report says already, or nobody needs. */
 const repeated = new Set(['at', 'args', 'command', 'cwd', 'externalID', 'jobId', 'stdio', 'test'])
