@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { AccountStatus } from '../db/tables.ts'
 import type { Claim, Claimant } from './claim.ts'
 import type { FailureCode } from './failures.ts'
+import { atStep } from './steps.ts'
 
 /** A condemned account is probed again after minutes, hours, days: refusals and probes have been wrong before. */
 const RECHECK_AFTER_SECONDS = [120, 600, 3_600, 6 * 3_600, 24 * 3_600]
@@ -28,6 +29,7 @@ export async function holdBack(
       "nextAttemptAt" = clock_timestamp() + interval '1 second' * (0.75 + random() / 2)
         * greatest(${retryAfterSeconds}::float8, least(${MAX_BACKOFF_SECONDS}, 2 ^ least("failedAttempts", 20)))`,
   )
+  atStep('held_back', claim)
 }
 
 /**
@@ -46,6 +48,7 @@ export async function giveBack(
     returning pg_notify('amo_tokens',
       json_build_array(integration, "accountId", generation)::text)
   `.execute(claimant.claims)
+  atStep('given_back', claim)
 }
 
 /**
@@ -55,6 +58,7 @@ export async function giveBack(
 export async function handOver(claimant: Claimant, claim: Claim, code: FailureCode): Promise<void> {
   const end = sql`"leaseUntil" = clock_timestamp(), "outcomeCode" = ${code}`
   await change(claimant, claim, end, lastError(code))
+  atStep('handed_over', claim)
 }
 
 /** Ends a look at an account that changed nothing: without a trace on an account that nobody condemned. */
