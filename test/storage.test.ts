@@ -1,9 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
+import { sql } from 'kysely'
 import pg from 'pg'
+import { pino } from 'pino'
 import t, { type Test } from 'tap'
+import { openPostgres } from '../src/db/postgres.ts'
 import { KeyRing } from '../src/vault/key-ring.ts'
+import { Secret } from '../src/vault/secret.ts'
 import {
   ENCRYPTION_KEYS,
   OPERATOR_KEY,
@@ -198,6 +203,23 @@ t.test('PostgreSQL away at the start: SIGTERM ends the broker all the same', asy
   child.kill('SIGTERM')
   t.same(await ended, [0, null])
   t.ok(performance.now() - startedMs < STOP_LIMIT_MS)
+})
+
+t.test('a connection that is lost while it is set up is not taken for ever', async (t) => {
+  const proxy = await startProxy(t, await createDatabase(t))
+  const url = new Secret(proxy.url)
+  const database = openPostgres(url, url, pino({ level: 'silent' }))
+  for (const pool of [database.claims, database.db]) {
+    // More often than either pool has connections.
+    for (let times = 0; times < 12; times++) {
+      const lost = proxy.loseAnswerTo('set statement_timeout').then(() => 'lost')
+      await t.rejects(sql`select`.execute(pool), 'whoever met it is told')
+      t.equal(await Promise.race([lost, delay(STOP_LIMIT_MS, 'none was made')]), 'lost')
+    }
+  }
+  for (const pool of [database.claims, database.db]) await sql`select`.execute(pool)
+  const closed = database.close().then(() => 'closed')
+  t.equal(await Promise.race([closed, delay(STOP_LIMIT_MS, 'hangs')]), 'closed')
 })
 
 /** The database as it stands, under another name: a restored backup, or a copy for staging. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { CompiledQuery, type DatabaseConnection, Kysely, PostgresDialect } from 'kysely'
+import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import type { Logger } from 'pino'
 import type { Secret } from '../vault/secret.ts'
@@ -68,14 +68,19 @@ export function openPostgres(
     types,
   })
   const open = (target: Secret, max: number, query_timeout: number) => {
-    const pool = new pg.Pool({ ...connection(target), max, query_timeout, Client: BoundedClient })
+    const pool = new pg.Pool({
+      ...connection(target),
+      max,
+      query_timeout,
+      Client: BoundedClient,
+      // The pool's own hook: it drops a connection that is lost meanwhile, where Kysely's would keep it taken for ever.
+      async onConnect(client) {
+        // By a statement: a pooler in between may refuse it as a parameter of the start.
+        if (query_timeout > 0) await client.query(`set statement_timeout = ${STATEMENT_TIMEOUT_MS}`)
+      },
+    })
     pool.on('error', (error) => log.warn({ code: codeOf(error) }, 'idle database connection lost'))
-    const onCreateConnection = async (made: DatabaseConnection) => {
-      if (query_timeout === 0) return
-      // By a statement: a pooler in between may refuse it as a parameter of the start.
-      await made.executeQuery(CompiledQuery.raw(`set statement_timeout = ${STATEMENT_TIMEOUT_MS}`))
-    }
-    return new Kysely<Tables>({ dialect: new PostgresDialect({ pool, onCreateConnection }) })
+    return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   }
   const db = open(url, POOL_SIZE, QUERY_TIMEOUT_MS)
   const claims = open(url, CLAIM_POOL_SIZE, QUERY_TIMEOUT_MS)
