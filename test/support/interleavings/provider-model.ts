@@ -137,7 +137,7 @@ export class ProviderModel {
       (request.name === 'send' ? this.#sendMoves(request) : this.#probeMoves(request)).map(
         (move) => ({
           ...move,
-          name: `provider, ${request.actor.name} ${request.name} ${request.token}: ${move.name}`,
+          name: `provider, ${request.actor.name} ${request.name} ${request.token.split('.').at(-1)}: ${move.name}`,
         }),
       ),
     )
