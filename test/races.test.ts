@@ -67,6 +67,24 @@ t.test('taken over while the probe of a taker is on its way: one of them sends',
 })
 
 t.test(
+  'a person consents again while a taker probes: the old token is not sent again',
+  async (t) => {
+    const race = await begin()
+    await race.make('A1 due')
+    await race.go('A1', 'A1 send: written')
+    await race.make('A1 crashes')
+    await race.pass(LEASE_MS + SETTLE_MS)
+    await race.make('B1 sweep')
+    await race.go('B1', 'provider, B1 probe r0: alive')
+    await race.make('a person consents again at C1')
+    await race.go('C1')
+    await race.go('B1')
+    t.same(race.world.judge.sends, [], 'the row has moved on')
+    holds(t, race, 'r1')
+  },
+)
+
+t.test(
   'a late answer between a probe that says dead and its verdict: nobody is condemned',
   async (t) => {
     const race = await begin()

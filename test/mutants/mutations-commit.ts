@@ -64,7 +64,7 @@ export const COMMIT_MUTATIONS: Mutation[] = [
         replace: '  if (Math.random() > 2) {',
       },
     ],
-    tests: race(/acknowledgement of a commit that got lost/),
+    tests: claimTest(/its own is recognised/),
   },
   {
     guard: 'parking the loser',
