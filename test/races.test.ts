@@ -110,6 +110,16 @@ t.test(
   },
 )
 
+t.test('an answer that comes after the limit is committed as it comes', async (t) => {
+  const race = await begin()
+  await race.make('A1 due')
+  await race.go('A1', 'provider, A1 send r0: answered')
+  await race.make('A1 timer of 35000 ms', 'A1 end: done')
+  await race.make('provider, A1 send r0: answered')
+  await race.go('A1')
+  holds(t, race, 'r1')
+})
+
 t.test('a commit that fails is tried again by the process that has the answer', async (t) => {
   const race = await begin()
   await race.make('A1 due')
@@ -188,6 +198,10 @@ t.test('a store that cannot be asked is not an absent answer: the claim is kept'
   await race.go('B1')
   t.equal(race.world.row?.status, 'active')
   t.equal(race.world.row?.isClaimed, true)
+  t.notOk(
+    race.world.trace.some((move) => move.includes('B1 probe')),
+    'the provider is not asked',
+  )
   await race.make('B1 sweep')
   await race.go('B1')
   holds(t, race, 'r1')

@@ -125,7 +125,7 @@ export const COMMIT_MUTATIONS: Mutation[] = [
         replace: 'import { storeAnswer }',
       },
     ],
-    tests: race(/late answer between a probe/),
+    tests: race(/after the limit is committed/),
   },
   {
     guard: 'keep on receipt',
