@@ -356,6 +356,8 @@ t.test(
       { result: 'parked' },
       'again, as after a lost acknowledgement',
     )
+    const { length } = (await attemptsOf(ledger)).filter(({ parked }) => parked)
+    t.equal(length, 1, 'parked once')
   },
 )
 

@@ -76,8 +76,8 @@ export const COMMIT_MUTATIONS: Mutation[] = [
     edits: [
       {
         file: COMMIT,
-        find: '  if (rows.length === 0 && isFinished) await parkPair(trx, answer, answer.fingerprint, sealed)\n',
-        replace: '  void rows\n',
+        find: '  await parkPair(trx, answer, answer.fingerprint, sealed)\n',
+        replace: '',
       },
     ],
     tests: claimTest(/two answers under one claim/),
@@ -159,6 +159,17 @@ export const COMMIT_MUTATIONS: Mutation[] = [
       },
     ],
     tests: race(/failover forgets the commit/),
+  },
+  {
+    guard: 'kept though it is parked',
+    edits: [
+      {
+        file: STORE,
+        find: "    if (result === 'replaced') return",
+        replace: "    if (result === 'replaced' || result === 'parked') return",
+      },
+    ],
+    tests: race(/forgets that an answer was parked/),
   },
   {
     guard: "a kept answer's own fence",
