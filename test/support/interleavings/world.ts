@@ -186,16 +186,28 @@ export class World {
     for (const { replica } of this.slots) replica?.onChange()
   }
 
-  /** Looks at the row, and whether an older pair has taken the place of a newer one that lives (I3). */
   async #look(): Promise<void> {
     const before = this.#row && this.current
     this.#row = await this.lane.row()
     const after = this.current
-    if (after === undefined || after === before) return
+    if (after === undefined) return
+    this.#checkStatus(after)
+    if (after === before) return
     this.committed.add(after)
-    if (before === undefined || !this.provider.isAlive(before)) return
-    // Who was told that it is dead may have put another in its place; it must be parked then.
-    if (this.judge.denied.has(before)) return
+    if (before !== undefined) this.#checkOrder(before, after)
+  }
+
+  /** Nobody is condemned while the pair in the row lives, unless the provider has denied it (I4). */
+  #checkStatus(current: string): void {
+    if (this.#row?.status !== 'reauth_required' || this.judge.denied.has(current)) return
+    if (this.provider.isAlive(current)) {
+      this.judge.violations.push(`I4: condemned with ${current}, which lives`)
+    }
+  }
+
+  /** No older pair takes the place of a newer one that lives (I3), unless the provider has denied that: then it must be parked. */
+  #checkOrder(before: string, after: string): void {
+    if (!this.provider.isAlive(before) || this.judge.denied.has(before)) return
     const orderOf = (token: string) => this.provider.find(token)?.order ?? -1
     if (orderOf(after) < orderOf(before)) {
       this.judge.violations.push(`I3: ${after} was put over ${before}, which is newer and lives`)
