@@ -67,6 +67,24 @@ t.test('taken over while the probe of a taker is on its way: one of them sends',
 })
 
 t.test(
+  'a person consents again while a taker probes: the old token is not sent again',
+  async (t) => {
+    const race = await begin()
+    await race.make('A1 due')
+    await race.go('A1', 'A1 send: written')
+    await race.make('A1 crashes')
+    await race.pass(LEASE_MS + SETTLE_MS)
+    await race.make('B1 sweep')
+    await race.go('B1', 'provider, B1 probe r0: alive')
+    await race.make('a person consents again at C1')
+    await race.go('C1')
+    await race.go('B1')
+    t.same(race.world.judge.sends, [], 'the row has moved on')
+    holds(t, race, 'r1')
+  },
+)
+
+t.test(
   'a late answer between a probe that says dead and its verdict: nobody is condemned',
   async (t) => {
     const race = await begin()
@@ -91,6 +109,16 @@ t.test(
     )
   },
 )
+
+t.test('an answer that comes after the limit is committed as it comes', async (t) => {
+  const race = await begin()
+  await race.make('A1 due')
+  await race.go('A1', 'provider, A1 send r0: answered')
+  await race.make('A1 timer of 35000 ms', 'A1 end: done')
+  await race.make('provider, A1 send r0: answered')
+  await race.go('A1')
+  holds(t, race, 'r1')
+})
 
 t.test('a commit that fails is tried again by the process that has the answer', async (t) => {
   const race = await begin()
@@ -170,6 +198,10 @@ t.test('a store that cannot be asked is not an absent answer: the claim is kept'
   await race.go('B1')
   t.equal(race.world.row?.status, 'active')
   t.equal(race.world.row?.isClaimed, true)
+  t.notOk(
+    race.world.trace.some((move) => move.includes('B1 probe')),
+    'the provider is not asked',
+  )
   await race.make('B1 sweep')
   await race.go('B1')
   holds(t, race, 'r1')
@@ -277,4 +309,45 @@ t.test('displaced by a parked pair on a wrong verdict: parked in its turn, not l
   await race.go('A1')
   holds(t, race, 'r0')
   t.same(await parkedPairs(lane), [{ token: 'r1', fits: false }])
+})
+
+t.test('a verdict of a claim that was taken over meanwhile: nothing is adopted', async (t) => {
+  const race = await begin()
+  await race.make('a person consents again at A1')
+  await race.go('A1')
+  await race.pass(LIFE_MS)
+  await race.make('A1 due')
+  await race.go('A1', 'A1 send: written')
+  await race.make('A1 crashes')
+  await race.pass(LEASE_MS + SETTLE_MS)
+  await race.make('B1 sweep')
+  await race.go('B1', 'provider, B1 probe r1: dead, a lie')
+  await race.make('provider, B1 probe r1: dead, a lie')
+  await race.go('B1')
+  await race.pass(LEASE_MS + SETTLE_MS)
+  await race.make('C1 sweep')
+  await race.go('C1', 'C1 send: written')
+  // B wakes up with its verdict of before, and finds that the parked pair lives.
+  await race.make('B1 timer of 10000 ms')
+  await race.go('B1')
+  holds(t, race, 'r1')
+  await race.go('C1')
+  holds(t, race, 'r2')
+})
+
+t.test('a failover forgets that an answer was parked: it is parked again', async (t) => {
+  const race = await begin()
+  await race.make('A1 due')
+  await race.go('A1', 'provider, A1 send r0: answered')
+  await race.make('a person consents again at B1')
+  await race.go('B1')
+  await race.make('provider, A1 send r0: answered')
+  await race.go('A1', 'A1 commit: done')
+  await race.make('A1 commit: done', 'failover')
+  const tokens = async () => (await parkedPairs(lane)).map(({ token }) => token).sort()
+  t.same(await tokens(), ['r0'], 'the answer is forgotten')
+  await race.make('A1 sweep')
+  await race.go('A1')
+  t.same(await tokens(), ['r0', 'r1'])
+  holds(t, race, 'r2')
 })

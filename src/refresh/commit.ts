@@ -5,7 +5,7 @@ import type { Tables } from '../db/tables.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import { type Answer, type Fence, pairToJson } from './answer.ts'
-import { lockDisplaced, parkedAt, parkPair } from './parking.ts'
+import { isParked, lockDisplaced, parkedAt, parkPair } from './parking.ts'
 import { IDLE_AFTER_DAYS, planRefresh } from './plan.ts'
 import { atStep } from './steps.ts'
 
@@ -205,5 +205,6 @@ async function park(
     returning id
   `.execute(trx)
   // An attempt that goes on has it from an earlier try; the kept answer is still there if it has not.
-  if (rows.length === 0 && isFinished) await parkPair(trx, answer, answer.fingerprint, sealed)
+  if (rows.length > 0 || !isFinished || (await isParked(keyRing, trx, answer))) return
+  await parkPair(trx, answer, answer.fingerprint, sealed)
 }

@@ -4,8 +4,9 @@ import { type AccountKey, keyText } from '../accounts/account-key.ts'
 import { tokenAt } from '../accounts/sealed-tokens.ts'
 import type { Tables } from '../db/tables.ts'
 import { KeyMissing, SealBroken } from '../errors.ts'
-import type { KeyRing } from '../vault/key-ring.ts'
-import { pairToJson } from './answer.ts'
+import type { KeyRing, SealedAt } from '../vault/key-ring.ts'
+import type { Secret } from '../vault/secret.ts'
+import { type Answer, pairFromJson, pairToJson } from './answer.ts'
 
 type Place = AccountKey & { generation: number }
 
@@ -44,6 +45,39 @@ export async function parkPair(
       parkedPair: sealed,
     })
     .execute()
+}
+
+/** Whether the ledger has this very pair already: parked once, however often its commit is tried again. */
+export async function isParked(
+  keyRing: KeyRing,
+  trx: Transaction<Tables>,
+  { integration, accountId, generation, fingerprint, pair }: Answer,
+): Promise<boolean> {
+  const rows = await trx
+    .selectFrom('amo_refresh_attempts')
+    .select('parkedPair')
+    .where('integration', '=', integration)
+    .where('accountId', '=', accountId)
+    .where('generation', '=', generation)
+    .where('refreshTokenFingerprint', '=', fingerprint)
+    .where('parkedPair', 'is not', null)
+    .execute()
+  const at = parkedAt({ integration, accountId, generation })
+  return rows.some(({ parkedPair }) => {
+    const parked = parkedPair && openOrNone(keyRing, parkedPair, at)
+    return (
+      parked && pairFromJson(parked.reveal()).refreshToken.reveal() === pair.refreshToken.reveal()
+    )
+  })
+}
+
+function openOrNone(keyRing: KeyRing, sealed: string, at: SealedAt): Secret | undefined {
+  try {
+    return keyRing.open(sealed, at)
+  } catch (error) {
+    if (error instanceof KeyMissing || error instanceof SealBroken) return undefined
+    throw error
+  }
 }
 
 /**

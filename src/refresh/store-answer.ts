@@ -82,7 +82,8 @@ export function storeLate(engine: Engine, late: Promise<Answer | undefined>): vo
 async function tidyUp(engine: Engine, answer: Answer, { result }: CommitResult): Promise<void> {
   const { keptAnswers, integrations, log } = engine
   try {
-    if (result === 'parked' || result === 'replaced') return await keptAnswers.forget(answer)
+    if (result === 'replaced') return await keptAnswers.forget(answer)
+    // A parked pair as well: a failover may forget the ledger with the rest.
     await keptAnswers.markSettled(answer)
     if (result !== 'committed') return
     await keptAnswers.forgetOlder(answer, answer.generation)

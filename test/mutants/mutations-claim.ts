@@ -139,7 +139,7 @@ export const CLAIM_MUTATIONS: Mutation[] = [
         replace: '  if (claim.sendCount === 0 && !(await recordSend(claimant, claim)))',
       },
     ],
-    tests: race(/probe of a taker is on its way/),
+    tests: race(/while a taker probes/),
   },
   {
     guard: 'settle',

@@ -64,7 +64,7 @@ export const COMMIT_MUTATIONS: Mutation[] = [
         replace: '  if (Math.random() > 2) {',
       },
     ],
-    tests: race(/acknowledgement of a commit that got lost/),
+    tests: claimTest(/its own is recognised/),
   },
   {
     guard: 'parking the loser',
@@ -76,8 +76,8 @@ export const COMMIT_MUTATIONS: Mutation[] = [
     edits: [
       {
         file: COMMIT,
-        find: '  if (rows.length === 0 && isFinished) await parkPair(trx, answer, answer.fingerprint, sealed)\n',
-        replace: '  void rows\n',
+        find: '  await parkPair(trx, answer, answer.fingerprint, sealed)\n',
+        replace: '',
       },
     ],
     tests: claimTest(/two answers under one claim/),
@@ -125,7 +125,7 @@ export const COMMIT_MUTATIONS: Mutation[] = [
         replace: 'import { storeAnswer }',
       },
     ],
-    tests: race(/late answer between a probe/),
+    tests: race(/after the limit is committed/),
   },
   {
     guard: 'keep on receipt',
@@ -159,6 +159,17 @@ export const COMMIT_MUTATIONS: Mutation[] = [
       },
     ],
     tests: race(/failover forgets the commit/),
+  },
+  {
+    guard: 'kept though it is parked',
+    edits: [
+      {
+        file: STORE,
+        find: "    if (result === 'replaced') return",
+        replace: "    if (result === 'replaced' || result === 'parked') return",
+      },
+    ],
+    tests: race(/forgets that an answer was parked/),
   },
   {
     guard: "a kept answer's own fence",

@@ -132,6 +132,17 @@ export const VERDICT_MUTATIONS: Mutation[] = [
     tests: race(/a parked pair that lives/),
   },
   {
+    guard: "adopting by the claim's owner",
+    edits: [
+      {
+        file: 'src/refresh/commit.ts',
+        find: "  if (isAdopted && !(await isAdopters(trx, answer))) return { result: 'not_ours' }\n",
+        replace: '  void isAdopters\n',
+      },
+    ],
+    tests: race(/a verdict of a claim that was taken over/),
+  },
+  {
     guard: 'R5: a look and a condemnation as two statements',
     edits: TWO_STATEMENTS,
     tests: [{ file: 'test/interleavings.prop.ts' }],

@@ -89,8 +89,9 @@ export class Actor {
     return promise
   }
 
+  /** By their names: which of two statements PostgreSQL answered first must not matter to a schedule. */
   moves(): Move[] {
-    return [...this.#stands].flat()
+    return [...this.#stands].flat().sort((left, right) => compare(left.name, right.name))
   }
 
   atDeath(work: () => void): void {
@@ -102,4 +103,8 @@ export class Actor {
     this.#stands.clear()
     for (const work of this.#atDeath) work()
   }
+}
+
+function compare(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0
 }

@@ -1,6 +1,7 @@
 import type { Move } from './actor.ts'
 import { ALL_FAULTS } from './faults.ts'
 import type { Lane } from './lane.ts'
+import { movesOf } from './moves.ts'
 import { World } from './world.ts'
 
 /** Plays a schedule that a test has written: one race, step by step. */
@@ -51,7 +52,7 @@ export class Director {
   }
 
   #all(): Move[] {
-    return this.world.moves()
+    return movesOf(this.world)
   }
 
   #names(): string {

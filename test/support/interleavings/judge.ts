@@ -16,7 +16,7 @@ interface Answered {
   askedAtMs: number
 }
 
-/** These say that the token was not looked at (provider page, part 3). */
+/** These say that the token was not looked at; so does a 401 without a hint, for what can be read of it (provider page, part 3). */
 const NOT_SPENT = new Set([403, 404, 429])
 
 /**
@@ -69,7 +69,7 @@ export class Judge {
     }
     if (sent === undefined || sent.number !== send) return
     if (answer.status < 500) sent.isAnswered = true
-    if (NOT_SPENT.has(answer.status)) sent.isUnspent = true
+    if (NOT_SPENT.has(answer.status) || isWithoutHint(answer)) sent.isUnspent = true
   }
 
   /** The database has forgotten these sends: nobody can know of them. */
@@ -78,5 +78,14 @@ export class Judge {
       const sent = this.#sent.get(token)
       if (sent !== undefined) sent.isUnspent = true
     }
+  }
+}
+
+function isWithoutHint({ status, body }: CallAnswer): boolean {
+  if (status !== 401) return false
+  try {
+    return JSON.parse(body).hint === undefined
+  } catch {
+    return true
   }
 }

@@ -121,13 +121,18 @@ export async function openLane(t: Test): Promise<Lane> {
       `select pid, state, pg_blocking_pids(pid) as blockers from pg_stat_activity
        where datname = current_database()`,
     )
-    const held = new Set(rows.filter(({ state }) => state === IDLE).map(({ pid }) => pid))
+    // One that was asked something a moment ago is not held, it only has not begun.
+    const asked = new Set([...works].map(({ pid }) => pid))
+    const held = new Set(
+      rows.filter(({ pid, state }) => state === IDLE && !asked.has(pid)).map(({ pid }) => pid),
+    )
+    const isBehind = ({ blockers }: { blockers: number[] }) => blockers.some((pid) => held.has(pid))
     for (let size = 0; size !== held.size; ) {
       size = held.size
-      for (const { pid, blockers } of rows)
-        if (blockers.some((each) => held.has(each))) held.add(pid)
+      for (const row of rows) if (isBehind(row)) held.add(row.pid)
     }
-    for (const work of works) work.isBlocked = work.pid !== undefined && held.has(work.pid)
+    const behind = new Set(rows.filter(isBehind).map(({ pid }) => pid))
+    for (const work of works) work.isBlocked = work.pid !== undefined && behind.has(work.pid)
   }
   return {
     pool,

@@ -2,6 +2,7 @@ import { type CallAnswer, CallFailed, type CallRequest } from '../../../src/prov
 import type { Actor, Move } from './actor.ts'
 import type { Clock } from './clock.ts'
 import type { Judge } from './judge.ts'
+import { REFUSALS, REVOKED, readRequest } from './provider-answers.ts'
 
 export const LIFETIME_SECONDS = 600
 
@@ -136,7 +137,7 @@ export class ProviderModel {
       (request.name === 'send' ? this.#sendMoves(request) : this.#probeMoves(request)).map(
         (move) => ({
           ...move,
-          name: `provider, ${request.actor.name} ${request.name} ${request.token}: ${move.name}`,
+          name: `provider, ${request.actor.name} ${request.name} ${request.token.split('.').at(-1)}: ${move.name}`,
         }),
       ),
     )
@@ -247,28 +248,4 @@ function answerMoves(request: Request, answer: CallAnswer): Move[] {
       make: () => request.end(deliver(answer.body.slice(0, -1))),
     },
   ]
-}
-
-const PROBLEM = 'application/problem+json'
-const REVOKED: CallAnswer = {
-  status: 401,
-  contentType: PROBLEM,
-  retryAfterSeconds: undefined,
-  body: JSON.stringify({ hint: 'Token has been revoked', status: 401 }),
-  isWhole: true,
-}
-/** Each says that the token was not spent. */
-const REFUSALS: CallAnswer[] = [
-  { ...REVOKED, status: 429, contentType: 'text/plain', body: 'Too Many Requests' },
-  { ...REVOKED, status: 403, contentType: 'text/html', body: '<h1>403</h1>' },
-  { ...REVOKED, status: 404, body: JSON.stringify({ status: 404 }) },
-]
-
-function readRequest({ url, headers, body }: CallRequest): { name: string; token: string } {
-  const probed = headers['x-refresh-token']
-  if (probed !== undefined) return { name: 'probe', token: probed }
-  if (url.endsWith('/api/v4/account'))
-    return { name: 'access probe', token: headers.authorization?.replace('Bearer ', '') ?? '' }
-  const { refresh_token } = JSON.parse(body ?? '{}')
-  return { name: 'send', token: String(refresh_token) }
 }

@@ -1,6 +1,7 @@
 import type { Move } from './actor.ts'
 import { keptTokens, parkedPairs } from './holdings.ts'
 import type { Lane } from './lane.ts'
+import { choresOf, movesOf, restartOf } from './moves.ts'
 import { World } from './world.ts'
 
 /** Which kinds of faults there are, and one choice a move. */
@@ -30,7 +31,7 @@ export async function play(lane: Lane, { faults, choices }: Schedule): Promise<R
   await world.begin()
   for (const choice of choices) {
     if (violations.length > 0) break
-    await world.make(pick(world.moves(), choice))
+    await world.make(pick(movesOf(world), choice))
   }
   if (violations.length === 0) await comeToRest(world)
   for (const { replica } of world.slots) replica?.actor.die()
@@ -51,7 +52,7 @@ function pick(moves: Move[], choice: number): Move {
 async function comeToRest(world: World): Promise<void> {
   world.trace.push('— nothing goes wrong from here on —')
   for (const slot of world.slots) {
-    if (slot.replica === undefined) await world.make(world.restart(slot))
+    if (slot.replica === undefined) await world.make(restartOf(world, slot))
   }
   const first = world.row?.generation
   for (let round = 0; round < ROUNDS; round++) {
@@ -62,7 +63,7 @@ async function comeToRest(world: World): Promise<void> {
       // What one finds another finds as well, but for what lies on its disk.
       if (replica === undefined || (replica !== world.slots[0]?.replica && disk.size === 0))
         continue
-      for (const chore of world.chores(replica, true)) await world.make(chore)
+      for (const chore of choresOf(world, replica, true)) await world.make(chore)
       await finishAll(world)
     }
     if (world.judge.violations.length > 0) return
