@@ -222,6 +222,30 @@ t.test('a connection that is lost while it is set up is not taken for ever', asy
   t.equal(await Promise.race([closed, delay(STOP_LIMIT_MS, 'hangs')]), 'closed')
 })
 
+t.test('a process that is frozen in mid-commit does not lock its account for ever', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const url = new Secret(databaseUrl)
+  const database = openPostgres(url, url, pino({ level: 'silent' }))
+  t.teardown(() => database.close())
+  const locked = Promise.withResolvers<void>()
+  const thawed = Promise.withResolvers<void>()
+  const lock = 'update amo_deployment set "createdAt" = "createdAt"'
+  await query(
+    databaseUrl,
+    `insert into amo_deployment ("deploymentId", "rootSecret") values ('test', 'sealed')`,
+  )
+  const commit = database.claims.transaction().execute(async (trx) => {
+    await sql.raw(lock).execute(trx)
+    locked.resolve()
+    await thawed.promise
+  })
+  commit.catch(() => {})
+  await locked.promise
+  await query(databaseUrl, lock)
+  thawed.resolve()
+  await t.rejects(commit, 'it hears of it when it goes on, and begins anew')
+})
+
 /** The database as it stands, under another name: a restored backup, or a copy for staging. */
 async function copyDatabase(t: Test, databaseUrl: string): Promise<string> {
   const name = new URL(databaseUrl).pathname.slice(1)
