@@ -39,7 +39,7 @@ async function migrate(t: Test, databaseUrl: string) {
     OPERATOR_KEY,
   }
   const stdio = ['ignore', 'pipe', 'pipe'] as const
-  const child = spawn(process.execPath, ['src/cli/migrate.ts'], { env, stdio: [...stdio] })
+  const child = spawn(process.execPath, ['src/cli/main.ts', 'migrate'], { env, stdio: [...stdio] })
   const output = Promise.all([text(child.stdout), text(child.stderr)])
   const [code] = await once(child, 'exit')
   const [stdout, stderr] = await output
@@ -95,12 +95,12 @@ t.test('migrate: what is wrong with the database is one line, without the passwo
   const variant = (change: Partial<URL>) =>
     Object.assign(new URL(real), { username: 'canary-nobody', password: PASSWORD, ...change }).href
   for (const [url, line] of [
-    [variant({ hostname: '127.0.0.1', port: '1' }), /not migrated: connect ECONNREFUSED/],
-    [variant({ hostname: 'nowhere.invalid' }), /not migrated: getaddrinfo/],
-    [variant({}), /not migrated: (role|password authentication|no pg_hba)/],
+    [variant({ hostname: '127.0.0.1', port: '1' }), /amo-broker: connect ECONNREFUSED/],
+    [variant({ hostname: 'nowhere.invalid' }), /amo-broker: getaddrinfo/],
+    [variant({}), /amo-broker: (role|password authentication|no pg_hba)/],
     [
       Object.assign(new URL(real), { pathname: '/amo_test_nothing' }).href,
-      /not migrated: database "amo_test_nothing" does not exist/,
+      /amo-broker: database "amo_test_nothing" does not exist/,
     ],
     ['mysql://amo:canary-password@db/amo', /DATABASE_URL must be a URL/],
   ] as const) {
@@ -108,7 +108,7 @@ t.test('migrate: what is wrong with the database is one line, without the passwo
     t.equal(code, 1)
     t.equal(stdout, '')
     t.match(stderr, line)
-    t.match(stderr, /^amo-token-broker: [^\n]+\n$/, 'one line')
+    t.match(stderr, /^amo-broker: [^\n]+\n$/, 'one line')
     t.notMatch(stderr, PASSWORD)
   }
 })
