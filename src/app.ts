@@ -3,16 +3,21 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { accountRoutes } from './accounts/routes.ts'
+import { AccountSchema } from './accounts/schemas.ts'
 import { auditRoutes } from './audit/routes.ts'
 import type { Broker } from './broker.ts'
 import { clientRoutes } from './clients/routes.ts'
 import type { InternalTls, TrustProxy } from './config-listeners.ts'
 import { BrokerError } from './errors.ts'
 import { livenessRoutes, readinessRoutes } from './health/routes.ts'
+import { editRoutes } from './integrations/edit-routes.ts'
 import { integrationRoutes } from './integrations/routes.ts'
+import { IntegrationSchema } from './integrations/schemas.ts'
 import { clientSecretRoutes } from './integrations/secret-routes.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { disconnectRoutes } from './onboarding/disconnect-routes.ts'
+import { importRoutes } from './onboarding/import-routes.ts'
+import { onboardingOperatorRoutes } from './onboarding/operator-routes.ts'
 import { connectLinkRoutes, onboardingRoutes } from './onboarding/routes.ts'
 import { addressLimitPlugin } from './plugins/address-limit.ts'
 import { auditPlugin } from './plugins/audit.ts'
@@ -56,11 +61,16 @@ export async function buildInternalApp(options: AppOptions): Promise<FastifyInst
   const guesses = await makeGuessLimit(app, broker.redis, broker.deploymentId)
   await app.register(async (guarded) => {
     refuseUntilReady(guarded, broker)
+    guarded.addSchema(AccountSchema)
+    guarded.addSchema(IntegrationSchema)
     await guarded.register(authPlugin, { operatorKey, directory: broker.directory, guesses })
     await guarded.register(auditPlugin, { audit: broker.audit })
     await guarded.register(tokenRoutes, { tokens: broker.tokens })
-    await guarded.register(accountRoutes, { database: broker.database, lookup: broker.lookup })
-    await guarded.register(integrationRoutes, { integrations: broker.integrations })
+    await guarded.register(accountRoutes, broker)
+    await guarded.register(onboardingOperatorRoutes, broker)
+    await guarded.register(importRoutes, { importer: broker.importer, database: broker.database })
+    await guarded.register(integrationRoutes, broker)
+    await guarded.register(editRoutes, broker)
     await guarded.register(connectLinkRoutes, { links: broker.links })
     await guarded.register(clientRoutes, { clients: broker.clients })
     await guarded.register(auditRoutes, { database: broker.database })

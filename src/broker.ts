@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { parseAccountNotification } from './accounts/account-key.ts'
+import { AccountChecks } from './accounts/checks.ts'
 import { AuditLog } from './audit/log.ts'
 import { AuditSealer } from './audit/sealer.ts'
 import { ClientDirectory } from './clients/directory.ts'
@@ -21,6 +22,7 @@ import { Keys } from './keys/service.ts'
 import { registerGauges } from './metrics/gauges.ts'
 import { createRefreshCounters } from './metrics/refresh-counters.ts'
 import { DisconnectHooks } from './onboarding/disconnect.ts'
+import type { ImportDependencies } from './onboarding/import.ts'
 import { KeptCodes } from './onboarding/kept-codes.ts'
 import { ConnectLinks } from './onboarding/links.ts'
 import { Onboarding } from './onboarding/service.ts'
@@ -32,6 +34,7 @@ import { Refresher } from './refresh/refresh.ts'
 import { Scheduler } from './refresh/scheduler.ts'
 import { Sweeper } from './refresh/sweeper.ts'
 import { UnderWay } from './refresh/under-way.ts'
+import { verifyAccount } from './refresh/verify.ts'
 import { Waiters } from './refresh/waiters.ts'
 import { TokenCache } from './tokens/cache.ts'
 import { TokenLookup } from './tokens/lookup.ts'
@@ -49,6 +52,8 @@ export class Broker {
   readonly database: Database
   readonly redis: Redis | null
   readonly deploymentId: string
+  /** Where browsers reach the public listener, if it is set. */
+  readonly publicUrl: string | null
   readonly directory: ClientDirectory
   readonly clients: Clients
   readonly audit: AuditLog
@@ -60,11 +65,14 @@ export class Broker {
   readonly onboarding: Onboarding
   readonly disconnects: DisconnectHooks
   readonly tokens: Tokens
+  readonly checks: AccountChecks
+  readonly importer: ImportDependencies
   readonly #config: Config
   readonly #log: Logger
   readonly #heartbeat: Heartbeat
   readonly #fingerprints: KeyedHash
   readonly #cache: TokenCache
+  readonly #keptAnswers: KeptAnswers
   readonly #marks: ReadMarks
   readonly #waiters = new Waiters()
   readonly #underWay = new UnderWay()
@@ -95,6 +103,7 @@ export class Broker {
     const spool = new Spool(config.dataDir)
     const copies = redis === null ? null : new RedisCopies(redis, config.deploymentId)
     const keptAnswers = new KeptAnswers(spool, copies, keyRing, log)
+    this.#keptAnswers = keptAnswers
     // Every claim asks whether the database is bound to the deployment that it is made for: one that holds has none.
     const sendsFor = config.isHeld ? null : config.deploymentId
     const claimant = {
@@ -122,6 +131,7 @@ export class Broker {
     this.database = database
     this.redis = redis
     this.deploymentId = config.deploymentId
+    this.publicUrl = config.publicUrl
     this.#heartbeat = heartbeat
     this.integrations = integrations
     this.#fingerprints = fingerprints
@@ -182,6 +192,14 @@ export class Broker {
       marks: this.#marks,
       readWaitMs,
       heartbeatMs,
+    })
+    this.importer = { ...common, committer }
+    const verifier = { db: database.db, claimant, integrations, committer }
+    this.checks = new AccountChecks({
+      database,
+      integrations,
+      tokens: this.tokens,
+      verify: (key) => verifyAccount(verifier, key),
     })
   }
 
@@ -273,9 +291,14 @@ export class Broker {
       this.#cache.onChange(change, change.generation)
       this.#waiters.wake(change)
     }
+    const onAccount = (payload: string) => {
+      this.#cache.onAccountsChange()
+      const change = parseAccountNotification(payload)
+      if (change !== undefined) this.#keptAnswers.reopenAccount(change)
+    }
     const channels = new Map([
       ['amo_tokens', onToken],
-      ['amo_accounts', () => this.#cache.onAccountsChange()],
+      ['amo_accounts', onAccount],
       ['amo_integrations', () => void this.integrations.reload()],
       ['amo_deployment', () => this.#readBinding()],
       ['amo_clients', () => void this.directory.reload()],

@@ -24,6 +24,61 @@ export const ERRORS = {
     'The name of the client is taken',
     'Choose another name: a revoked one is never given again. For a new key: POST /clients/:client/keys.',
   ],
+  account_exists: [
+    409,
+    'The broker has a pair of this account',
+    'To replace it, send If-Match with the generation that GET /accounts/:account shows.',
+  ],
+  generation_moved: [
+    412,
+    'The account has another generation',
+    'Look at GET /accounts/:account again: a newer pair may be there.',
+  ],
+  import_refused: [
+    422,
+    'The tokens cannot be imported',
+    'Correct what the detail names; nothing was stored.',
+  ],
+  shadow_outdated: [
+    409,
+    'The other service has replaced the pair',
+    'Stop the other service, then import its newest pair with If-Match and without shadow.',
+  ],
+  onboarding_failed: [
+    422,
+    'The account was not connected',
+    'Do what the remedy of the outcome says; a code works once.',
+  ],
+  onboarding_not_found: [
+    404,
+    'No such onboarding',
+    'GET /onboardings lists what came in, the newest first.',
+  ],
+  exchange_refused: [
+    422,
+    'The provider refused the API key',
+    'Check login, API key and whether the integration is installed in the account.',
+  ],
+  exchange_too_soon: [
+    429,
+    'The provider takes one exchange in five minutes',
+    'Wait for Retry-After: it counts by user and integration.',
+  ],
+  exchange_not_found: [
+    404,
+    'No such exchange',
+    'POST /accounts/exchange-api-key answers with its id.',
+  ],
+  integration_in_use: [
+    409,
+    'The integration has accounts',
+    'Remove them first: DELETE /accounts/:account.',
+  ],
+  client_secret_needed: [
+    403,
+    'The change needs the present client secret',
+    'Send client_secret along: a field that holds a host decides where it goes.',
+  ],
   request_timeout: [408, 'The request took too long', 'Send it again.'],
   reauth_required: [
     409,

@@ -67,6 +67,38 @@ const INTERNAL: Record<string, Row> = {
   'GET /accounts/:account': { path: '/accounts/demo', expected: [401, 403, 200, 200, 200] },
   'POST /accounts/:account/pause': { path: '/accounts/demo/pause', expected: OPERATORS_200 },
   'POST /accounts/:account/resume': { path: '/accounts/demo/resume', expected: OPERATORS_200 },
+  'POST /accounts/:account/approve': { path: '/accounts/demo/approve', expected: OPERATORS_200 },
+  'POST /accounts/:account/take-over': {
+    path: '/accounts/demo/take-over',
+    expected: OPERATORS_200,
+  },
+  'POST /accounts/:account/check': { path: '/accounts/demo/check', expected: OPERATORS_200 },
+  'DELETE /accounts/:account': { path: '/accounts/nobody', expected: OPERATORS_404 },
+  'POST /accounts/import': {
+    path: '/accounts/import',
+    body: { integration: 'none', domain: 'demo', access_token: 'x'.repeat(20) },
+    expected: OPERATORS_404,
+  },
+  'POST /accounts/exchange-code': {
+    path: '/accounts/exchange-code',
+    body: { integration: 'none', domain: 'demo', code: 'x'.repeat(20) },
+    expected: OPERATORS_404,
+  },
+  'GET /onboardings': { path: '/onboardings', expected: OPERATORS_200 },
+  'GET /onboardings/:onboarding': {
+    path: '/onboardings/00000000-0000-4000-8000-000000000000',
+    expected: OPERATORS_404,
+  },
+  'GET /integrations/:integration': { path: '/integrations/amocrm', expected: OPERATORS_200 },
+  'PUT /integrations/:integration': {
+    path: '/integrations/nothing',
+    body: { provider: 'amocrm', client_id: 'x', redirect_uri: 'http://127.0.0.1/x' },
+    expected: [401, 403, 403, 403, 400],
+  },
+  'DELETE /integrations/:integration': {
+    path: '/integrations/nothing',
+    expected: OPERATORS_404,
+  },
   'GET /integrations': { path: '/integrations', expected: OPERATORS_200 },
   'POST /integrations/pause': { path: '/integrations/pause', expected: OPERATORS_200 },
   'POST /integrations/resume': { path: '/integrations/resume', expected: OPERATORS_200 },

@@ -8,8 +8,10 @@ import { callerOf } from '../plugins/auth.ts'
 import { problems } from '../plugins/problems.ts'
 import type { TokenLookup } from '../tokens/lookup.ts'
 import { AccountParams, IntegrationQuery } from '../tokens/schemas.ts'
+import { actRoutes } from './act-routes.ts'
+import type { AccountChecks } from './checks.ts'
 import { pauseRoutes } from './pause-routes.ts'
-import { AccountSchema, toJson } from './schemas.ts'
+import { toJson } from './schemas.ts'
 import { countByStatus, findAccount, findAccounts } from './store.ts'
 
 const PAGE = 100
@@ -27,15 +29,17 @@ const ACCESS_PROBLEMS = [
 export interface AccountRoutesOptions {
   database: Database
   lookup: TokenLookup
+  checks: AccountChecks
 }
 
 /** The state of accounts, without their tokens: of those that were granted, or of all for monitors and operators. */
 export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> = async (
   app,
-  { database, lookup },
+  options,
 ) => {
-  app.addSchema(AccountSchema)
-  await app.register(pauseRoutes, { database, lookup })
+  const { database, lookup } = options
+  await app.register(pauseRoutes, options)
+  await app.register(actRoutes, options)
 
   app.get('/accounts', {
     schema: {

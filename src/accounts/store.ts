@@ -18,6 +18,7 @@ export interface AccountState extends AccountKey {
   lastErrorCode: string | null
   lastErrorAt: Date | null
   paused: boolean
+  shadow: boolean
   createdAt: Date
 }
 
@@ -37,6 +38,7 @@ const COLUMNS = [
   'lastErrorCode',
   'lastErrorAt',
   'paused',
+  'shadow',
   'createdAt',
 ] as const
 
@@ -97,6 +99,16 @@ export async function setPaused(
     .where('accountId', '=', key.accountId)
     .where('paused', '!=', paused)
     .execute()
+}
+
+/** From here on its tokens are handed out; one in another state than `pending` keeps that, and comes back as approved. */
+export async function approve(db: Kysely<Tables>, key: AccountKey): Promise<void> {
+  await sql`
+    update amo_tokens set "approvedAt" = coalesce("approvedAt", clock_timestamp()),
+      status = case when status = 'pending' then 'active' else status end, "updatedAt" = clock_timestamp()
+    where integration = ${key.integration} and "accountId" = ${key.accountId}
+      and ("approvedAt" is null or status = 'pending')
+  `.execute(db)
 }
 
 export interface StatusCount {

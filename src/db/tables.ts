@@ -26,6 +26,14 @@ export interface BreakerFailure {
   atMs: number
 }
 
+/** The integration that a button is to make. */
+export interface ExternalSeed {
+  provider: ProviderName
+  redirectUri: string
+  sandboxOrigin: string | null
+  profile: Record<string, unknown>
+}
+
 /** The tables of `sql/`, for Kysely. What each column means stands there. */
 export interface Tables {
   amo_deployment: {
@@ -41,9 +49,11 @@ export interface Tables {
     clientSecret: string
     nextClientSecret: string | null
     redirectUri: string
-    profile: Generated<Record<string, unknown>>
+    profile: ColumnType<Record<string, unknown>, string | undefined, string>
     sandboxOrigin: string | null
     acceptsInstalls: Generated<boolean>
+    external: Generated<boolean>
+    provisionalUntil: Date | null
     state: Generated<State>
     stateReason: string | null
     lastErrorCode: string | null
@@ -136,7 +146,8 @@ export interface Tables {
     pairSentAt: Date | null
     referer: string | null
     linkId: string | null
-    receivedAt: GeneratedTime
+    exchangeId: string | null
+    receivedAt: ColumnType<Date, Date | undefined, Date>
     owner: string | null
     leaseUntil: Date | null
     presentedAt: Date | null
@@ -146,10 +157,30 @@ export interface Tables {
     accountId: number | null
     domain: string | null
   }
+  amo_removals: {
+    integration: string
+    accountId: number
+    generation: number
+    removedAt: GeneratedTime
+    clearedAt: Date | null
+  }
+  amo_exchanges: {
+    id: Generated<string>
+    integration: string
+    domain: string
+    userHash: string
+    createdBy: string
+    createdAt: GeneratedTime
+    outcome: string | null
+    finishedAt: Date | null
+  }
   amo_connect_links: {
     id: Generated<string>
     tokenHash: string
-    integration: string
+    integration: string | null
+    external: ColumnType<ExternalSeed | null, string | undefined, string>
+    secretsAt: Date | null
+    openerOrigin: string | null
     mode: 'popup' | 'post_message'
     expectedAccount: string | null
     createdBy: string

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { requireOperator } from '../clients/caller.ts'
 import { callerOf } from '../plugins/auth.ts'
 import { problems } from '../plugins/problems.ts'
-import { IntegrationParams, IntegrationSchema, toJson } from './schemas.ts'
+import { IntegrationParams, toJson } from './schemas.ts'
 import type { Integrations } from './service.ts'
 
 const PROBLEMS = [
@@ -32,7 +32,6 @@ export const integrationRoutes: FastifyPluginAsyncTypebox<{ integrations: Integr
   app,
   { integrations },
 ) => {
-  app.addSchema(IntegrationSchema)
   app.addHook('onRequest', async (request) => {
     requireOperator(callerOf(request), 'manage integrations')
   })

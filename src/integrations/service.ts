@@ -2,23 +2,31 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Database } from '../db/database.ts'
 import { BrokerError } from '../errors.ts'
-import { type OAuthClient, type ProviderName, profileOf } from '../provider/profiles.ts'
+import type { OAuthClient, ProviderName } from '../provider/profiles.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import type { Secret } from '../vault/secret.ts'
+import {
+  checkChange,
+  checkProfile,
+  type IntegrationOrder,
+  insertIntegration,
+  removeIntegration,
+  updateIntegration,
+} from './edit.ts'
+import { openIntegration } from './open-integration.ts'
 import { type SecretMark, setNextSecret, swapSecrets } from './secrets-store.ts'
 import {
   findFailing,
   findIntegrations,
   findOpenBreakers,
-  type IntegrationRow,
   type OpenBreaker,
   pauseIntegrations,
   resumeIntegrations,
-  secretAt,
   seedIntegration,
   setIntegrationError,
   setPace,
+  tryAgainNow,
 } from './store.ts'
 import { tellChanges } from './tell-changes.ts'
 
@@ -30,6 +38,10 @@ export interface Integration extends OAuthClient {
   /** Why it is halted, or who paused it. */
   stateReason: string | null
   acceptsInstalls: boolean
+  /** Made by a button, in one account alone. */
+  external: boolean
+  /** Removed then, unless its code was exchanged. */
+  provisionalUntil: Date | null
   lastErrorCode: string | null
   lastErrorAt: Date | null
   pacePerSecond: number
@@ -41,6 +53,7 @@ export interface Integration extends OAuthClient {
   secretMark: SecretMark
   /** The secret to try once the present one is refused, or the one before it. Null: none. */
   readonly nextClientSecret: Secret | null
+  hasNextSecret: boolean
 }
 
 /** Refusals that a right client secret mends. */
@@ -79,7 +92,7 @@ export class Integrations {
         this.#byName = new Map(
           rows.map((row) => {
             const own = breakers.filter(({ integration }) => integration === row.name)
-            return [row.name, this.#open(row, own, failing.has(row.name))]
+            return [row.name, openIntegration(this.#keyRing, row, own, failing.has(row.name))]
           }),
         )
         tellChanges(before, this.#byName, this.#log)
@@ -175,37 +188,40 @@ export class Integrations {
     await this.reload()
   }
 
-  #open(row: IntegrationRow, breakers: OpenBreaker[], hasFailures: boolean): Integration {
-    const keyRing = this.#keyRing
-    let opened: Secret | undefined
-    return {
-      name: row.name,
-      provider: row.provider,
-      profile: profileOf(row.provider, row.profile),
-      clientId: row.clientId,
-      // Opened when it is used: one integration under a key that is gone must not take the others along.
-      get clientSecret() {
-        opened ??= keyRing.open(row.clientSecret, secretAt(row.name, 'clientSecret'))
-        return opened
-      },
-      secretMark: row.clientSecret,
-      get nextClientSecret() {
-        const { name, nextClientSecret } = row
-        if (nextClientSecret === null) return null
-        return keyRing.open(nextClientSecret, secretAt(name, 'nextClientSecret'))
-      },
-      redirectUri: row.redirectUri,
-      sandboxOrigin: row.sandboxOrigin,
-      state: row.state,
-      stateReason: row.stateReason,
-      acceptsInstalls: row.acceptsInstalls,
-      lastErrorCode: row.lastErrorCode,
-      lastErrorAt: row.lastErrorAt,
-      pacePerSecond: row.pacePerSecond,
-      breakers,
-      hasFailures,
+  /**
+   * Makes an integration or changes one. True: it is new. Throws `bad_request`, `client_secret_needed`.
+   */
+  async put(name: string, order: IntegrationOrder): Promise<boolean> {
+    const { db } = this.#database
+    checkProfile(order.provider, order.profile)
+    await this.reload()
+    const known = this.find(name)
+    if (known !== undefined) {
+      checkChange(known, order)
+      await updateIntegration(db, this.#keyRing, name, order)
+      if (order.clientSecret !== undefined) await tryAgainNow(db, [name])
+    } else {
+      const { clientSecret } = order
+      if (clientSecret === undefined) throw needsSecret()
+      const isNew = await insertIntegration(db, this.#keyRing, name, { ...order, clientSecret })
+      if (!isNew) return this.put(name, order)
     }
+    await this.reload()
+    return known === undefined
   }
+
+  /** Throws `integration_not_found`, `integration_in_use`. */
+  async remove(name: string): Promise<void> {
+    await this.load(name)
+    const accounts = await removeIntegration(this.#database.db, name)
+    await this.reload()
+    if (accounts === 0) return
+    throw new BrokerError('integration_in_use', `"${name}" has ${accounts} accounts.`)
+  }
+}
+
+function needsSecret(): BrokerError {
+  return new BrokerError('bad_request', 'client_secret: a new integration needs it.')
 }
 
 function unknownIntegration(name: string): BrokerError {

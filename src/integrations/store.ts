@@ -139,7 +139,8 @@ export async function resumeIntegrations(db: Kysely<Tables>, names: string[]): P
   })
 }
 
-async function tryAgainNow(db: Kysely<Tables>, names: string[]): Promise<void> {
+/** Lets the canary of an open breaker go at once. */
+export async function tryAgainNow(db: Kysely<Tables>, names: string[]): Promise<void> {
   await sql`
     update amo_breakers b set "openUntil" = clock_timestamp()
     from amo_breaker_scopes scopes

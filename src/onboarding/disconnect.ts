@@ -93,7 +93,8 @@ export class DisconnectHooks {
   async #judge(key: AccountKey): Promise<string | undefined> {
     const account = await findAccount(this.#with.database.db, key)
     const isServed = account?.status === 'active' || account?.status === 'pending'
-    if (!isServed || account.kind !== 'oauth') return 'nothing_to_do'
+    // In the shadow of another service, a dead pair means that it was refreshed there.
+    if (!isServed || account.kind !== 'oauth' || account.shadow) return 'nothing_to_do'
     const verdict = await this.#with.examine(key)
     if (verdict === 'dead') return 'disconnected'
     return verdict === 'alive' ? 'still_connected' : undefined

@@ -1,17 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { sql } from 'kysely'
 import type { Logger } from 'pino'
 import type { Database } from '../db/database.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
 import type { Integration, Integrations } from '../integrations/service.ts'
-import { probeRefreshToken } from '../provider/probe.ts'
-import { allowedHost } from '../provider/profiles.ts'
 import { REFUSALS, type RefusalCode } from '../provider/refusals.ts'
-import { findPair, requestTokens, type TokenPair } from '../provider/token-endpoint.ts'
+import { findPair, requestTokens } from '../provider/token-endpoint.ts'
 import { pairFromJson, pairToJson } from '../refresh/answer.ts'
 import type { Committer } from '../refresh/commit.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
+import { confirmAccount, type KeptPair } from './confirm-account.ts'
 import {
   claimCallback,
   findCallback,
@@ -20,12 +18,11 @@ import {
   type InboxRow,
   inboxAt,
   keepPair,
-  lockCallback,
   type Worker,
 } from './inbox.ts'
 import type { KeptCodes } from './kept-codes.ts'
-import { type ConnectLinks, isExpectedAccount, useLink } from './links.ts'
-import { storeOnboarded } from './store.ts'
+import type { ConnectLinks } from './links.ts'
+import { atOnboardingStep } from './steps.ts'
 
 const EXCHANGE_LIMIT_MS = 30_000
 const STORE_RETRY_MS = 500
@@ -43,11 +40,6 @@ export interface OnboardingDependencies {
   log: Logger
 }
 
-interface KeptPair {
-  pair: TokenPair
-  sentAt: Date
-}
-
 /**
  * Takes an onboarding from the inbox to its end: the code for a pair, the pair to its account. Every step is written down
  * before the next, so that whoever comes after a crash goes on where it stopped. Does nothing when somebody else works
@@ -60,7 +52,8 @@ export async function finishOnboarding(
   const { database, integrations, worker } = onboarding
   const row = await claimCallback(database.db, id, worker)
   if (row === undefined) return
-  const integration = integrations.get(row.integration)
+  atOnboardingStep('presented')
+  const integration = await integrations.load(row.integration)
   const kept =
     row.pair === null ? await exchangeCode(onboarding, row, integration) : openKept(onboarding, row)
   if (kept !== undefined) await confirmAccount(onboarding, row, integration, kept)
@@ -78,7 +71,11 @@ async function exchangeCode(
   const grant = { grantType: 'authorization_code', code } as const
   const answer = await requestTokens(integration, row.referer ?? '', grant, {
     limitMs: EXCHANGE_LIMIT_MS,
-    keep: (body, sentAtMs) => keptCodes.keep({ inboxId: row.id, body, sentAtMs: timeOf(sentAtMs) }),
+    keep: (body, sentAtMs) => {
+      atOnboardingStep('answered')
+      keptCodes.keep({ inboxId: row.id, body, sentAtMs: timeOf(sentAtMs) })
+      atOnboardingStep('kept')
+    },
   })
   if (answer.kind === 'pair') {
     const kept = { pair: answer.pair, sentAt: new Date(timeOf(answer.sentAtMs)) }
@@ -96,12 +93,18 @@ async function exchangeCode(
 async function endRefused(
   { database, integrations, worker }: OnboardingDependencies,
   row: InboxRow,
-  { name, secretMark }: Integration,
+  { name, secretMark, hasNextSecret }: Integration,
   code: RefusalCode,
 ): Promise<void> {
   // Without a refresh token there is nothing to look the host up with: it is the client that was refused.
   const outcome = code === 'unauthorized_without_hint' ? 'client_rejected' : code
   const isRefusal = REFUSALS[outcome].kind === 'configuration'
+  if (row.origin === 'install') {
+    // Whoever sent it chose the host that was asked: that says nothing of the client. A refresh will.
+    const isWorthWaiting = isRefusal && hasNextSecret
+    if (isWorthWaiting) return giveBackCallback(database.db, row.id, worker)
+    return finishCallback(database.db, row.id, worker, outcome)
+  }
   if (isRefusal && (await integrations.recordRefusal(name, outcome, secretMark))) {
     return giveBackCallback(database.db, row.id, worker)
   }
@@ -116,6 +119,7 @@ async function putIntoInbox(
 ): Promise<void> {
   const sealed = keyRing.seal(pairToJson(pair), inboxAt(fingerprint, 'pair'))
   await keepPair(database.claims, id, sealed, sentAt)
+  atOnboardingStep('in_inbox')
   await keptCodes.forget(id)
 }
 
@@ -134,58 +138,6 @@ export async function storeKeptCodes(onboarding: OnboardingDependencies): Promis
 function openKept(onboarding: OnboardingDependencies, row: InboxRow): KeptPair {
   const text = onboarding.keyRing.open(row.pair ?? '', inboxAt(row.fingerprint, 'pair'))
   return { pair: pairFromJson(text.reveal()), sentAt: row.pairSentAt ?? row.receivedAt }
-}
-
-/** Lets the provider say whose the pair is, and stores it with that account. */
-async function confirmAccount(
-  onboarding: OnboardingDependencies,
-  row: InboxRow,
-  integration: Integration,
-  { pair, sentAt }: KeptPair,
-): Promise<void> {
-  const { database, committer, links, worker, log } = onboarding
-  const { claims } = pair
-  if (claims === undefined || claims.audience !== integration.clientId) {
-    return finishCallback(database.db, row.id, worker, 'foreign_token')
-  }
-  const apiDomain = allowedHost(integration.profile, claims.apiDomain ?? '')
-  const at = { host: apiDomain ?? row.referer ?? '', isApi: apiDomain !== undefined }
-  const verdict = await probeRefreshToken(integration, at, pair.refreshToken)
-  if (verdict.verdict === 'unclear') return giveBackCallback(database.db, row.id, worker)
-  if (verdict.verdict === 'dead' || verdict.accountId !== claims.accountId) {
-    return finishCallback(database.db, row.id, worker, 'domain_unconfirmed')
-  }
-  const account = { accountId: claims.accountId, domain: verdict.domain ?? row.referer ?? '' }
-  const link = row.linkId === null ? undefined : await links.findById(row.linkId)
-  if (!isExpectedAccount(link?.expectedAccount ?? null, account)) {
-    return finishCallback(database.db, row.id, worker, 'other_account')
-  }
-  const onboarded = {
-    ...account,
-    integration: integration.name,
-    apiDomain: apiDomain ?? null,
-    pair,
-    issuedAt: new Date(claims.issuedAtSeconds * 1000),
-    sentAtMs: sentAt.getTime(),
-  }
-  // Should this fail, the pair is kept in the inbox and the worker comes back to it.
-  const isConnected = await database.claims.transaction().execute(async (trx) => {
-    await sql`select set_config('synchronous_commit', 'on', true)`.execute(trx)
-    if (!(await lockCallback(trx, row.id, worker))) return false
-    if (row.linkId !== null && !(await useLink(trx, row.linkId, account.accountId))) {
-      await finishCallback(trx, row.id, worker, 'link_used')
-      return false
-    }
-    const isStored = await storeOnboarded(committer, trx, onboarded)
-    await finishCallback(trx, row.id, worker, isStored ? 'connected' : 'superseded', account)
-    return isStored
-  })
-  if (!isConnected) return
-  await onboarding.integrations.recordError(integration.name, null)
-  log.info(
-    { integration: integration.name, account: account.accountId, domain: account.domain },
-    'account connected',
-  )
 }
 
 /** A pair that is nowhere else is stored however long it takes. */

@@ -11,11 +11,14 @@ const LEASE_SECONDS = 120
 const RETRY_SECONDS = 5
 
 export interface Callback {
+  /** How it came: by a link, from inside the CRM, for an API key, from an operator. */
+  origin: 'consent' | 'install' | 'exchange' | 'manual'
   integration: string
   code: Secret
-  /** The account's host, as the profile allows it. */
-  referer: string
-  linkId: string
+  /** The account's host, as the profile allows it; null where the token endpoint needs none. */
+  referer: string | null
+  linkId?: string
+  exchangeId?: string
 }
 
 /**
@@ -34,12 +37,13 @@ export async function receiveCallback(
     .insertInto('amo_inbox')
     .values({
       kind: 'callback',
-      origin: 'consent',
+      origin: callback.origin,
       integration: callback.integration,
       fingerprint,
       secret,
       referer: callback.referer,
-      linkId: callback.linkId,
+      linkId: callback.linkId ?? null,
+      exchangeId: callback.exchangeId ?? null,
     })
     .onConflict((conflict) => conflict.column('fingerprint').doNothing())
     .returning('id')
@@ -211,5 +215,26 @@ export async function findWaitingCallbacks(
 }
 
 export function findCallback(db: Kysely<Tables>, id: string): Promise<InboxRow | undefined> {
-  return db.selectFrom('amo_inbox').selectAll().where('id', '=', id).executeTakeFirst()
+  return db
+    .selectFrom('amo_inbox')
+    .selectAll()
+    .where('id', '=', id)
+    .where('kind', '=', 'callback')
+    .executeTakeFirst()
+}
+
+/** The newest first, those before `before`. */
+export function findCallbacks(
+  db: Kysely<Tables>,
+  before: Date | undefined,
+  limit: number,
+): Promise<InboxRow[]> {
+  let query = db
+    .selectFrom('amo_inbox')
+    .selectAll()
+    .where('kind', '=', 'callback')
+    .orderBy('receivedAt', 'desc')
+    .limit(limit)
+  if (before !== undefined) query = query.where('receivedAt', '<', before)
+  return query.execute()
 }

@@ -81,6 +81,11 @@ const OUTCOMES = {
     problem: 'The provider did not say that the token belongs to this account.',
     remedy: 'Open the link again in a minute.',
   },
+  pending: {
+    title: 'The account awaits approval',
+    problem: 'Nobody expected the account: its tokens are kept alive and handed to nobody.',
+    remedy: 'Let an operator look at it and approve it: POST /accounts/:account/approve.',
+  },
   superseded: {
     title: 'The account was connected meanwhile',
     problem: 'A newer consent for the same account came first and is in use.',

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { BrokerError } from '../errors.ts'
 import type { Integration } from '../integrations/service.ts'
-import { allowedHost } from '../provider/profiles.ts'
+import { allowedHost, needsAccountHost, typedHost } from '../provider/profiles.ts'
 import { Repeated } from '../repeated.ts'
 import { Secret } from '../vault/secret.ts'
 import {
@@ -12,7 +13,9 @@ import {
   type Callback,
   findCallback,
   findCallbackByCode,
+  findCallbacks,
   findWaitingCallbacks,
+  type InboxRow,
   receiveCallback,
 } from './inbox.ts'
 import type { ConnectLink } from './links.ts'
@@ -29,13 +32,8 @@ export interface CallbackQuery {
   error?: string | undefined
 }
 
-/** What became of a callback, as far as it has become. */
-export interface Progress {
-  /** Null: under way. */
-  outcome: string | null
-  domain: string | null
-  accountId: number | null
-}
+/** What became of a callback, as far as it has become: an `outcome` of null is under way. */
+export type Progress = InboxRow
 
 /**
  * Onboarding: callback → inbox → exchange → confirmation → `amo_tokens`. Every step is written down before the next, so
@@ -92,14 +90,42 @@ export class Onboarding {
     if (query.client_id && query.client_id !== integration.clientId) {
       return { problem: 'foreign_client' }
     }
-    const referer = allowedHost(integration.profile, query.referer ?? '')
-    if (referer === undefined) return { problem: 'foreign_referer' }
+    const referer = allowedHost(integration.profile, query.referer ?? '') ?? null
+    const isMissing = !query.referer && !needsAccountHost(integration.profile)
+    if (referer === null && !isMissing) return { problem: 'foreign_referer' }
     return this.#receive(link, {
+      origin: 'consent',
       integration: integration.name,
       code: new Secret(query.code),
       referer,
       linkId: link.id,
     })
+  }
+
+  /**
+   * A code that an operator has (the Kommo guide's step 3.1): goes through the inbox like any other, and is presented once.
+   * Throws `integration_not_found`, `bad_request` when the domain is no account's.
+   */
+  async exchangeCode(order: {
+    integration: string
+    domain: string
+    code: Secret
+  }): Promise<string> {
+    const { database, keyRing, committer, integrations } = this.#with
+    const { name, profile } = await integrations.load(order.integration)
+    const referer = typedHost(profile, order.domain)
+    if (referer === undefined) {
+      throw new BrokerError('bad_request', 'domain: it is no account host of the platform.')
+    }
+    const callback = { origin: 'manual' as const, integration: name, code: order.code, referer }
+    const id = await receiveCallback(database.db, keyRing, committer.fingerprints, callback)
+    this.#work(id)
+    return id
+  }
+
+  /** What came in, the newest first. */
+  list(before: Date | undefined, limit: number): Promise<InboxRow[]> {
+    return findCallbacks(this.#with.database.db, before, limit)
   }
 
   async #receive(

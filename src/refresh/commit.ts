@@ -19,11 +19,11 @@ export interface Committer {
  * `already`: the row has this pair; the acknowledgement of its commit got lost. `replaced`: it was committed before, and a
  * newer pair has followed it. `parked`: another pair is newer. `foreign`: its access token names another account, which
  * nobody may be handed; it is parked, and what is to be done stays open. `not_ours`: it was to be adopted under a claim that
- * has another owner by now.
+ * has another owner by now. `removed`: an operator removed the account since; the pair is dropped.
  */
 export type CommitResult =
   | { result: 'committed'; generation: number }
-  | { result: 'already' | 'replaced' | 'parked' | 'foreign' | 'not_ours' }
+  | { result: 'already' | 'replaced' | 'parked' | 'foreign' | 'not_ours' | 'removed' }
 
 /**
  * Puts a pair that arrived into the account's row, in one transaction. The fence alone decides, generation and
@@ -47,6 +47,7 @@ async function putIntoRow(
 ): Promise<CommitResult> {
   const { claims, refreshToken } = answer.pair
   if (claims !== undefined && claims.accountId !== answer.accountId) {
+    if (await wasRemoved(trx, answer)) return { result: 'removed' }
     await park(committer, trx, answer, false)
     return { result: 'foreign' }
   }
@@ -71,6 +72,7 @@ async function putIntoRow(
     await finishAttempt(trx, answer, fingerprint)
     return { result: 'already' }
   }
+  if (await wasRemoved(trx, answer)) return { result: 'removed' }
   if (await wasCommitted(trx, answer, fingerprint)) return { result: 'replaced' }
   await park(committer, trx, answer)
   return { result: 'parked' }
@@ -185,6 +187,15 @@ async function wasCommitted(
   const { rows } = await sql`
     select from amo_refresh_attempts
     where ${attemptOf(answer)} and "committedFingerprint" = ${fingerprint}
+  `.execute(trx)
+  return rows.length > 0
+}
+
+/** The account was removed at this generation or a later one: what comes in for it is nobody's any more. */
+async function wasRemoved(trx: Transaction<Tables>, answer: Answer): Promise<boolean> {
+  const { rows } = await sql`
+    select from amo_removals where integration = ${answer.integration}
+      and "accountId" = ${answer.accountId} and generation >= ${answer.generation}
   `.execute(trx)
   return rows.length > 0
 }

@@ -36,10 +36,10 @@ export class KeptAnswers {
   }
 
   /**
-   * On disk when it returns: it blocks, for the pair exists nowhere else yet. `copied` resolves when Redis has it too (true),
-   * or will not have it. Never throws: what no store takes is still in memory, and its commit is tried again and again.
+   * On disk when it returns: it blocks, for the pair exists nowhere else yet. `copied` resolves when Redis has it too, or
+   * will not have it. Never throws: what no store takes is still in memory, and its commit is tried again and again.
    */
-  keep(kept: KeptAnswer): { copied: Promise<boolean> } {
+  keep(kept: KeptAnswer): { copied: Promise<void> } {
     const name = nameOfKept(kept)
     const sealed = sealKept(this.#keyRing, kept)
     try {
@@ -51,14 +51,11 @@ export class KeptAnswers {
     return { copied: this.#copy(kept, sealed) }
   }
 
-  async #copy(kept: KeptAnswer, sealed: string): Promise<boolean> {
-    if (this.#copies === null) return false
+  async #copy(kept: KeptAnswer, sealed: string): Promise<void> {
     try {
-      await this.#copies.keep(kept, sealed)
-      return true
+      await this.#copies?.keep(kept, sealed)
     } catch (err) {
       this.#log.warn({ err, answer: nameOfKept(kept) }, 'answer has no copy in Redis')
-      return false
     }
   }
 
@@ -128,6 +125,11 @@ export class KeptAnswers {
     for (const names of this.#onDisk.values()) {
       for (const [text, name] of names) this.#open.set(text, name)
     }
+  }
+
+  /** The account came, went or moved: what lies here of it may be nobody's any more. */
+  reopenAccount(key: AccountKey): void {
+    for (const [text, name] of this.#onDisk.get(keyText(key)) ?? []) this.#open.set(text, name)
   }
 
   /** How many are not known to be committed, on this disk. */

@@ -40,6 +40,7 @@ const LEVELS = {
   parked: 'error',
   foreign: 'error',
   not_ours: 'warn',
+  removed: 'warn',
 } as const
 
 /**
@@ -82,6 +83,7 @@ export function storeLate(engine: Engine, late: Promise<Answer | undefined>): vo
 async function tidyUp(engine: Engine, answer: Answer, { result }: CommitResult): Promise<void> {
   const { keptAnswers, integrations, log } = engine
   try {
+    if (result === 'removed') return await keptAnswers.forgetOlder(answer, answer.generation + 1)
     if (result === 'replaced') return await keptAnswers.forget(answer)
     // A parked pair as well: a failover may forget the ledger with the rest.
     await keptAnswers.markSettled(answer)

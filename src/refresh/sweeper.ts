@@ -7,6 +7,7 @@ import type { Engine } from './engine.ts'
 import { recheckCondemned } from './examine.ts'
 import { storeParked } from './parked.ts'
 import type { Refresher } from './refresh.ts'
+import { clearRemoved } from './removed.ts'
 import { atStep } from './steps.ts'
 import { tryToStore } from './store-answer.ts'
 import { takeOverClaims } from './take-over.ts'
@@ -57,6 +58,7 @@ export class Sweeper {
   async #run(): Promise<void> {
     await this.#storeKept()
     await storeParked(this.#engine)
+    await clearRemoved(this.#engine)
     await this.#takeOver()
     await this.#prune()
   }

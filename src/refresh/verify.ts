@@ -17,9 +17,13 @@ export interface Verified extends AccountKey {
   verdict: Verdict
 }
 
-export interface Verifier extends Prober {
+/** What one account is verified with. */
+export interface AccountVerifier extends Prober {
   db: Kysely<Tables>
   claimant: Claimant
+}
+
+export interface Verifier extends AccountVerifier {
   /** Probes a second: the siblings' calls share the provider's limit. */
   pace: number
 }
@@ -52,7 +56,7 @@ export async function* verifyAccounts(verifier: Verifier): AsyncGenerator<Verifi
     for (const { integration, accountId, domain, status } of page) {
       after = { integration, accountId }
       const spacing = delay(1000 / verifier.pace)
-      const verdict = await verify(verifier, after)
+      const verdict = await verifyAccount(verifier, after)
       if (verdict !== undefined) yield { integration, accountId, domain, status, verdict }
       await spacing
     }
@@ -70,8 +74,11 @@ async function findPage(db: Kysely<Tables>, after: AccountKey): Promise<Row[]> {
   return rows
 }
 
-/** Undefined: the account is gone. */
-async function verify(verifier: Verifier, key: AccountKey): Promise<Verdict | undefined> {
+/** The same of one account. Undefined: it is gone, or has no refresh token. */
+export async function verifyAccount(
+  verifier: AccountVerifier,
+  key: AccountKey,
+): Promise<Verdict | undefined> {
   const { claimant } = verifier
   const claim = await claimForVerdict(claimant, key, { isAnyDeployment: true })
   if (claim === undefined) return whyNot(verifier, key)
@@ -85,7 +92,10 @@ async function verify(verifier: Verifier, key: AccountKey): Promise<Verdict | un
   }
 }
 
-async function whyNot({ db, claimant }: Verifier, key: AccountKey): Promise<Verdict | undefined> {
+async function whyNot(
+  { db, claimant }: AccountVerifier,
+  key: AccountKey,
+): Promise<Verdict | undefined> {
   const { rows } = await sql<{ isReadable: boolean }>`
     select split_part("refreshToken", '.', 1) = any(${claimant.keyIds}::text[]) as "isReadable"
     from amo_tokens

@@ -83,6 +83,7 @@ export async function addFleet(
         },
         issuedAt: new Date(minted.serverTime * 1000),
         sentAtMs: minted.serverTime * 1000,
+        isExpected: true,
       })
     }
   })

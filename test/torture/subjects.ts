@@ -106,6 +106,7 @@ export async function onboard(
     pair,
     issuedAt: new Date(pair.claims.issuedAtSeconds * 1000),
     sentAtMs,
+    isExpected: true,
   }
   await vault.db.transaction().execute((trx) => storeOnboarded(vault.committer, trx, onboarded))
 }

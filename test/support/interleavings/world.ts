@@ -141,6 +141,7 @@ export class World {
       pair,
       issuedAt: new Date(pair.claims.issuedAtSeconds * 1000),
       sentAtMs: engine.heartbeat.nowMs(),
+      isExpected: true,
     }
     const { committer } = engine
     actor.run(() =>

@@ -1,0 +1,414 @@
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import type { Pair } from '../src/sandbox/grants.ts'
+import { type Answer, CLIENT_ID, CLIENT_SECRET, OPERATOR_KEY, until } from './support/broker.ts'
+import { ask } from './support/clients.ts'
+import { query, redisUrl } from './support/database.ts'
+import { presentedOnce, type Stage, setStage } from './support/stage.ts'
+
+const operator = { authorization: `Bearer ${OPERATOR_KEY}` }
+
+/** As `broker.post`, with any method and headers. */
+function asker({ broker }: Stage) {
+  return (
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> => ask(broker.url, method, path, { ...operator, ...headers }, body)
+}
+
+function grantee({ sandbox }: Stage, subdomain = 'demo') {
+  const { directory } = sandbox.world
+  const account = directory.findAccount(subdomain, 'amocrm')
+  const integration = directory.integrations.get(CLIENT_ID)
+  if (account === undefined || integration === undefined) throw new Error('nobody to grant')
+  return { account, integration }
+}
+
+/** A pair that no consent through the broker preceded. */
+function mint(stage: Stage, subdomain = 'demo', lifetimes = {}): Pair {
+  const { account, integration } = grantee(stage, subdomain)
+  return stage.sandbox.world.grants.mintPair(account, integration, lifetimes)
+}
+
+const orderOf = (pair: Pair, order: Record<string, unknown> = {}) => ({
+  integration: 'amocrm',
+  domain: 'demo.amocrm.ru',
+  access_token: pair.accessToken,
+  refresh_token: pair.refreshToken,
+  ...order,
+})
+
+t.test('POST /accounts/import: an existing pair, a long-lived token', async (t) => {
+  const stage = await setStage(t, { connect: false })
+  const { broker, sandbox } = stage
+  const call = asker(stage)
+  const { world } = sandbox
+  const spent = () => world.books.totals.refreshes
+  const refuses = async (t: Test, order: object, reason: string, headers = {}) => {
+    const { status, body } = await call('POST', '/accounts/import', order, headers)
+    t.match({ status, body }, { status: 422, body: { code: 'import_refused', reason } })
+    t.ok(body.remedy && body.detail)
+  }
+
+  await t.test('422: what the provider does not confirm is not stored', async (t) => {
+    const dead = mint(stage)
+    const { account } = grantee(stage)
+    world.grants.revoke(account)
+    await refuses(t, orderOf(dead), 'refresh_token_dead')
+    const { refreshToken: _, ...access } = dead
+    await refuses(
+      t,
+      { integration: 'amocrm', domain: 'demo', access_token: access.accessToken },
+      'access_token_dead',
+    )
+    const pair = mint(stage)
+    await refuses(t, orderOf(pair, { domain: 'demo.kommo.com' }), 'foreign_domain')
+    world.addAccount({ platform: 'amocrm', subdomain: 'other' })
+    const other = mint(stage, 'other')
+    await refuses(t, orderOf(pair, { access_token: other.accessToken }), 'other_account')
+    world.addIntegration({
+      platform: 'amocrm',
+      clientId: '22222222-2222-4222-8222-222222222222',
+      clientSecret: 'other',
+      redirectUri: 'http://127.0.0.1:1/x',
+    })
+    const integration = world.directory.integrations.get('22222222-2222-4222-8222-222222222222')
+    const foreign = integration && world.grants.mintPair(account, integration)
+    if (foreign !== undefined) await refuses(t, orderOf(foreign), 'foreign_token')
+    world.faults.set([{ fault: 'server_error', endpoint: 'probe' }])
+    t.match(await call('POST', '/accounts/import', orderOf(pair)), {
+      status: 503,
+      body: { code: 'provider_unavailable' },
+    })
+    world.faults.clear()
+    t.same(await query(stage.databaseUrl, 'select from amo_tokens'), [])
+  })
+
+  const first = mint(stage)
+  await t.test('201: probed, and nothing is spent', async (t) => {
+    const { status, body } = await call('POST', '/accounts/import', orderOf(first))
+    t.equal(status, 201)
+    t.match(body, { status: 'active', kind: 'oauth', domain: 'demo.amocrm.ru', shadow: false })
+    t.equal(spent(), 0)
+    t.equal((await broker.get('/tokens/demo')).body.access_token, first.accessToken)
+    const again = await call('POST', '/accounts/import', orderOf(first))
+    t.match(
+      again,
+      { status: 200, body: { generation: body.generation } },
+      'the same again: nothing',
+    )
+  })
+
+  await t.test('409, 412: another pair only with its generation', async (t) => {
+    const second = mint(stage)
+    const generation = (await broker.get('/accounts/demo')).body.generation
+    t.match(await call('POST', '/accounts/import', orderOf(second)), {
+      status: 409,
+      body: { code: 'account_exists', generation },
+    })
+    const match = (value: string) => ({ 'if-match': value })
+    for (const other of [`"${generation + 1}"`, `"${generation - 1}"`]) {
+      t.match(await call('POST', '/accounts/import', orderOf(second), match(other)), {
+        status: 412,
+        body: { code: 'generation_moved' },
+      })
+    }
+    t.equal(
+      (await call('POST', '/accounts/import', orderOf(second), match('nonsense'))).status,
+      400,
+    )
+    t.equal((await broker.get('/tokens/demo')).body.access_token, first.accessToken)
+    const replaced = await call(
+      'POST',
+      '/accounts/import',
+      orderOf(second),
+      match(`"${generation}"`),
+    )
+    t.equal(replaced.status, 200)
+    t.ok(replaced.body.generation > generation)
+    await until(
+      async () => (await broker.get('/tokens/demo')).body.access_token === second.accessToken,
+    )
+    t.match(await stage.attempts(), [{ parked: true }], 'the pair before is parked')
+  })
+
+  await t.test('a bare subdomain, an expired access token: refreshed at once', async (t) => {
+    world.addAccount({ platform: 'amocrm', subdomain: 'late' })
+    const pair = mint(stage, 'late', { accessTtlSeconds: 1 })
+    const { account } = grantee(stage, 'late')
+    world.grants.expire(account, ['access_token'])
+    t.equal((await call('POST', '/accounts/import', orderOf(pair, { domain: 'late' }))).status, 201)
+    await until(async () => (await broker.get('/tokens/late')).status === 200)
+    t.equal(spent(), 1)
+  })
+
+  await t.test('a long-lived token: served until it ends, never refreshed', async (t) => {
+    world.addAccount({ platform: 'amocrm', subdomain: 'private' })
+    const { account, integration } = grantee(stage, 'private')
+    const token = world.grants.mintLongLived(account, integration, 86_400)
+    const order = { integration: 'amocrm', domain: 'private.amocrm.ru', access_token: token }
+    t.match(await call('POST', '/accounts/import', order), {
+      status: 201,
+      body: { kind: 'long_lived', refresh_at: null, refresh_token_expires_at: null },
+    })
+    const { body } = await broker.get('/tokens/private')
+    t.equal(body.access_token, token)
+    t.ok(body.use_for > 80_000, 'may be kept until it ends')
+    const again = await call('POST', '/accounts/import', order)
+    t.equal(again.status, 409, 'the same token has no fingerprint to be known by')
+  })
+
+  presentedOnce(t, stage)
+})
+
+t.test('shadow: served and not rotated, until it is taken over', async (t) => {
+  const stage = await setStage(t, { connect: false })
+  const { broker, sandbox } = stage
+  const call = asker(stage)
+  const { account, integration } = grantee(stage)
+  const pair = mint(stage, 'demo', { accessTtlSeconds: 100 })
+  t.match(await call('POST', '/accounts/import', orderOf(pair, { shadow: true })), {
+    status: 201,
+    body: { shadow: true },
+  })
+  t.match(await broker.get('/tokens/demo'), {
+    status: 200,
+    body: { use_for: 0, warning: 'shadow' },
+  })
+  await stage.makeDue()
+  // The old service refreshes it: what was imported is dead from then on.
+  const old = sandbox.world.grants.findOpaque(pair.refreshToken, 'refresh_token')
+  const rotated = old && sandbox.world.grants.refresh(old, account, integration, false)
+  if (rotated === undefined) throw new Error('not rotated')
+  t.match(await call('POST', '/accounts/demo/take-over'), {
+    status: 409,
+    body: { code: 'shadow_outdated' },
+  })
+  t.same(await stage.attempts().then((all) => all.filter(({ sendCount }) => sendCount !== 0)), [])
+  const { generation } = (await broker.get('/accounts/demo')).body
+  const newest = orderOf(rotated, { shadow: true })
+  const headers = { 'if-match': `"${generation}"` }
+  t.match(await call('POST', '/accounts/import', newest, headers), { status: 200 })
+  t.match(await call('POST', '/accounts/demo/take-over'), { status: 200, body: { shadow: false } })
+  await stage.makeDue()
+  await until(async () => Number((await stage.row()).generation) > generation + 1)
+  t.equal((await broker.get('/tokens/demo')).status, 200)
+  presentedOnce(t, stage)
+})
+
+t.test('POST /accounts/exchange-code: through the inbox, presented once', async (t) => {
+  const stage = await setStage(t, { connect: false })
+  const { broker, sandbox } = stage
+  const call = asker(stage)
+  const { account, integration } = grantee(stage)
+  const { books, grants } = sandbox.world
+  const order = (code: string, domain = 'demo') => ({ integration: 'amocrm', domain, code })
+
+  const code = grants.issueCode(account, integration)
+  const done = await call('POST', '/accounts/exchange-code', order(code))
+  t.match(done, {
+    status: 200,
+    body: { origin: 'manual', outcome: 'connected', domain: 'demo.amocrm.ru' },
+  })
+  t.equal((await broker.get('/tokens/demo')).status, 200)
+  const again = await call('POST', '/accounts/exchange-code', order(code))
+  t.match(again, { status: 200, body: { id: done.body.id, outcome: 'connected' } })
+  t.equal(books.totals.codeExchanges, 1)
+  t.equal(books.totals.reusedCodes, 0, 'it was not presented again')
+
+  t.match(await call('POST', '/accounts/exchange-code', order(`def502${'0'.repeat(200)}`)), {
+    status: 422,
+    body: { code: 'onboarding_failed', outcome: 'code_unreadable', remedy: /connect link/ },
+  })
+  sandbox.world.addAccount({ platform: 'amocrm', subdomain: 'other' })
+  t.match(
+    await call('POST', '/accounts/exchange-code', {
+      ...order(grants.issueCode(account, integration), 'other.amocrm.ru'),
+    }),
+    { status: 422, body: { outcome: 'invalid_account' } },
+    'a code of another account than the one that was named',
+  )
+  t.equal((await call('POST', '/accounts/exchange-code', order(code, 'evil.example'))).status, 400)
+  const { body } = await broker.get('/onboardings')
+  t.match(body.onboardings, [
+    { outcome: 'invalid_account', problem: String, remedy: String },
+    { outcome: 'code_unreadable' },
+    { outcome: 'connected', id: done.body.id },
+  ])
+  t.match(await broker.get(`/onboardings/${done.body.id}`), { body: { outcome: 'connected' } })
+  t.notMatch(JSON.stringify(body), /def502/)
+})
+
+t.test('DELETE /accounts/:account: nothing of the pair is left, nor comes back', async (t) => {
+  const stage = await setStage(t, { env: { SETTLE_MS: '500' } })
+  const { broker, sandbox, databaseUrl } = stage
+  const call = asker(stage)
+  const redis = new Redis(redisUrl())
+  t.teardown(() => redis.disconnect())
+  const deployment = new URL(databaseUrl).pathname.slice(1)
+  const { accountId } = grantee(stage).account
+  const copies = () => redis.hlen(`amo:${deployment}:kept:amocrm/${accountId}`)
+  await stage.makeDue()
+  await until(async () => Number((await stage.row()).generation) > 1 && (await copies()) > 0)
+
+  sandbox.world.faults.set([{ fault: 'delay_after_spend', endpoint: 'token', delay_ms: 1_500 }])
+  await stage.makeDue()
+  await until(() => sandbox.world.books.totals.refreshes >= 2, 20_000)
+  const { status, body } = await call('DELETE', '/accounts/demo')
+  t.equal(status, 200)
+  t.match(body, { account_id: accountId, domain: 'demo.amocrm.ru' })
+  t.ok(body.removed.length > 2 && body.remains.length > 2)
+  t.equal((await broker.get('/tokens/demo')).status, 404)
+  await until(() => /"result":"removed"/.test(broker.log()), 20_000)
+  t.same(await query(databaseUrl, 'select from amo_tokens'), [], 'the answer brought nothing back')
+  t.same(
+    await query(databaseUrl, 'select from amo_refresh_attempts where "parkedPair" is not null'),
+    [],
+  )
+  await until(async () => (await copies()) === 0, 20_000)
+  await until(async () => {
+    const rows = await query(databaseUrl, 'select "clearedAt" from amo_removals')
+    return rows.length === 1 && rows[0]?.clearedAt !== null
+  })
+  t.equal((await call('DELETE', '/accounts/demo')).status, 404)
+
+  sandbox.world.faults.clear()
+  const pair = mint(stage)
+  t.equal((await call('POST', '/accounts/import', orderOf(pair))).status, 201, 'it may come again')
+})
+
+t.test('POST /accounts/:account/check: the guides’ smoke test', async (t) => {
+  const stage = await setStage(t)
+  const { sandbox } = stage
+  const call = asker(stage)
+  const { account } = grantee(stage)
+  const { status, body } = await call('POST', '/accounts/demo/check')
+  t.equal(status, 200)
+  t.match(body, {
+    ok: true,
+    domain: 'demo.amocrm.ru',
+    checks: [
+      { name: 'account', ok: true, status: 200 },
+      { name: 'users', ok: true, status: 200 },
+      { name: 'pipelines', ok: true, status: 200, count: 1 },
+      { name: 'leads', ok: true },
+      { name: 'refresh_token', ok: true },
+    ],
+  })
+  t.equal(sandbox.world.books.totals.refreshes, 0, 'nothing is spent')
+  account.leads = 0
+  t.match((await call('POST', '/accounts/demo/check')).body.checks[3], {
+    status: 204,
+    count: 0,
+    ok: true,
+  })
+  account.leads = 251
+  t.match((await call('POST', '/accounts/demo/check')).body.checks[3], { count: 250, more: true })
+
+  for (const [fault, expected] of [
+    ['too_many_requests', { status: 429, note: /Too many/, remedy: /7 requests/ }],
+    ['forbidden_html', { status: 403, note: /denied/, remedy: /scopes/ }],
+  ] as const) {
+    sandbox.world.faults.set([{ fault, endpoint: 'api' }])
+    const failed = (await call('POST', '/accounts/demo/check')).body
+    t.match(failed, { ok: false, checks: [{ name: 'account', ok: false, ...expected }] })
+    t.match(
+      failed.checks[1],
+      fault === 'forbidden_html' ? { ok: true, note: /administrators/ } : {},
+    )
+  }
+  sandbox.world.faults.clear()
+  sandbox.world.grants.revoke(account)
+  const dead = (await call('POST', '/accounts/demo/check')).body
+  t.equal(dead.ok, false)
+  t.match(dead.checks[0], { status: 401, remedy: /refresh/ })
+})
+
+t.test('integrations: made, changed, removed by operators', async (t) => {
+  const stage = await setStage(t)
+  const { broker, sandbox } = stage
+  const call = asker(stage)
+  const kommo = {
+    provider: 'kommo',
+    client_id: '33333333-3333-4333-8333-333333333333',
+    client_secret: 'canary-second-secret',
+    redirect_uri: `${broker.publicUrl}/integrations/kommo/oauth/callback`,
+    sandbox_origin: sandbox.origin,
+  }
+  const { client_secret: _, ...withoutSecret } = kommo
+
+  await t.test('PUT /integrations/:integration 201: it works at once', async (t) => {
+    t.equal((await call('PUT', '/integrations/second', withoutSecret)).status, 400)
+    const { status, body } = await call('PUT', '/integrations/second', kommo)
+    t.equal(status, 201)
+    t.match(body, { name: 'second', provider: 'kommo', external: false, accepts_installs: false })
+    t.notMatch(JSON.stringify(body), /canary/)
+    t.equal((await broker.post('/connect-links', { integration: 'second' })).status, 201)
+    t.same((await broker.get('/integrations/second')).body, body)
+  })
+
+  await t.test('200: what holds no host changes without the secret', async (t) => {
+    const changed = await call('PUT', '/integrations/second', {
+      ...withoutSecret,
+      accepts_installs: true,
+      profile: { scopes: ['crm:read'], encoding: 'form' },
+    })
+    t.match(changed, {
+      status: 200,
+      body: { accepts_installs: true, profile: { scopes: ['crm:read'], encoding: 'form' } },
+    })
+  })
+
+  await t.test('403: a host changes only with the present client secret', async (t) => {
+    for (const change of [
+      { redirect_uri: `${broker.publicUrl}/elsewhere` },
+      { profile: { token_url: 'https://kommo.com/oauth/token' } },
+      { profile: { authorize_url: 'https://kommo.com/oauth' } },
+    ]) {
+      for (const secret of [{}, { client_secret: 'wrong' }]) {
+        t.match(
+          await call('PUT', '/integrations/second', { ...withoutSecret, ...change, ...secret }),
+          { status: 403, body: { code: 'client_secret_needed' } },
+        )
+      }
+      t.equal((await call('PUT', '/integrations/second', { ...kommo, ...change })).status, 200)
+      t.equal((await call('PUT', '/integrations/second', kommo)).status, 200)
+    }
+  })
+
+  await t.test(
+    '400: hosts that are not the platform’s, and what is fixed at creation',
+    async (t) => {
+      for (const change of [
+        { profile: { token_url: 'https://evil.example/oauth/token' } },
+        { profile: { token_url: 'https://evil.example/{domain}/token' } },
+        { profile: { token_url: 'http://{domain}/oauth2/access_token' } },
+        { profile: { token_url: 'https://{domain}.evil.example/x' } },
+        { profile: { token_url: 'https://{domain}@evil.example/x' } },
+        { profile: { authorize_url: 'https://evil.example/oauth' } },
+        { profile: { authorize_url: 'javascript:alert(1)' } },
+        { profile: { allowed_hosts: '.*' } },
+        { provider: 'amocrm' },
+        { provider: 'custom' },
+        { sandbox_origin: null },
+        { sandbox_origin: 'http://127.0.0.1:1' },
+        { redirect_uri: 'nonsense' },
+      ]) {
+        const answer = await call('PUT', '/integrations/second', { ...kommo, ...change })
+        t.equal(answer.status, 400, JSON.stringify(change))
+      }
+    },
+  )
+
+  await t.test('DELETE /integrations/:integration: not while it has accounts', async (t) => {
+    t.match(await call('DELETE', '/integrations/amocrm'), {
+      status: 409,
+      body: { code: 'integration_in_use' },
+    })
+    t.match(await call('DELETE', '/integrations/second'), { status: 200, body: { name: 'second' } })
+    t.equal((await call('GET', '/integrations/second')).status, 404)
+    t.notOk(broker.log().includes('canary-second-secret') || broker.log().includes(CLIENT_SECRET))
+  })
+})
