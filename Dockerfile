@@ -21,6 +21,8 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json ./
 COPY sql ./sql
 COPY src ./src
+# docker compose exec broker amo-broker …
+RUN ln -s /app/src/cli/main.ts /usr/local/bin/amo-broker
 VOLUME /data
 EXPOSE 3000 3001
 # The user "node" by number: Kubernetes' runAsNonRoot compares numbers.

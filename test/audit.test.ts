@@ -1,7 +1,5 @@
-import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { pino } from 'pino'
 import t from 'tap'
 import { verifyAudit } from '../src/audit/verify.ts'
@@ -11,6 +9,7 @@ import { KeyRing } from '../src/vault/key-ring.ts'
 import { KeyedHash } from '../src/vault/keyed-hash.ts'
 import { Secret } from '../src/vault/secret.ts'
 import { ENCRYPTION_KEYS, OPERATOR_KEY, startBroker, until } from './support/broker.ts'
+import { runCli } from './support/cli.ts'
 import { ask, fromManyAddresses, makeClient } from './support/clients.ts'
 import { query } from './support/database.ts'
 import { setStage } from './support/stage.ts'
@@ -18,20 +17,14 @@ import { setStage } from './support/stage.ts'
 const operator = { authorization: `Bearer ${OPERATOR_KEY}` }
 
 async function verify(databaseUrl: string, dataDir: string, ...args: string[]) {
-  const child = spawn(process.execPath, ['src/cli/audit.ts', 'verify', ...args], {
-    env: {
-      PATH: process.env.PATH,
-      DATABASE_URL: databaseUrl,
-      DEPLOYMENT_ID: 'x',
-      OPERATOR_KEY,
-      ENCRYPTION_KEYS,
-      DATA_DIR: dataDir,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const { code, out, err } = await runCli(['audit', 'verify', ...args], {
+    DATABASE_URL: databaseUrl,
+    DEPLOYMENT_ID: 'x',
+    OPERATOR_KEY,
+    ENCRYPTION_KEYS,
+    DATA_DIR: dataDir,
   })
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
-  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)])
-  return { code: await ended, out: out + err }
+  return { code, out: out + err }
 }
 
 t.test('audit', async (t) => {

@@ -126,13 +126,17 @@ t.test(
     const first = await startBroker(t, { dataDir, ports, sandbox })
     await connectAccount(first)
     const env = { DATA_DIR: dataDir, ENCRYPTION_KEYS }
-    for (const script of ['src/main.ts', 'src/cli/migrate.ts']) {
+    for (const [script, ...args] of [['src/main.ts'], ['src/cli/main.ts', 'migrate']] as const) {
       const [internal, open] = await portPair()
-      const { code, stdout, stderr } = await run(script, {
-        ...env,
-        INTERNAL_PORT: String(internal),
-        PUBLIC_PORT: String(open),
-      })
+      const { code, stdout, stderr } = await run(
+        script,
+        {
+          ...env,
+          INTERNAL_PORT: String(internal),
+          PUBLIC_PORT: String(open),
+        },
+        args,
+      )
       t.equal(code, 1, script)
       t.match(stdout + stderr, `${dataDir}/lock.sqlite is held: another broker uses this DATA_DIR`)
       t.match(stdout + stderr, /Stop it, or give this one its own DATA_DIR/)
@@ -214,9 +218,9 @@ t.test(
     const folder = demoFolder(t)
     const ports = await demoPorts()
     const { code, stdout, stderr } = await run(
-      'src/cli/demo.ts',
+      'src/cli/main.ts',
       ports,
-      ['--seconds', '12'],
+      ['demo', '--seconds', '12'],
       folder,
     )
     t.equal(stderr, '')
@@ -245,7 +249,12 @@ t.test(
     for (const name of Object.keys(free)) {
       const port = await takenPort(t)
       const env = { ...free, [name]: String(port) }
-      const { code, stdout, stderr } = await run('src/cli/demo.ts', env, ['--seconds', '1'], folder)
+      const { code, stdout, stderr } = await run(
+        'src/cli/main.ts',
+        env,
+        ['demo', '--seconds', '1'],
+        folder,
+      )
       t.equal(code, 1)
       t.equal(stderr.trim(), `demo: port ${port} is taken: set ${name} to a free one`)
       t.equal(stdout, '')

@@ -105,6 +105,8 @@ t.test(
       () => running.every((each) => /encryption key is no longer in use/.test(each.log())),
       30_000,
     )
+    // A quick machine has done all this within the life of one token.
+    await until(() => sandbox.world.books.totals.refreshes > 0, 30_000)
     await restart(0, NEW)
     await restart(1, NEW)
     await delay(1_000)

@@ -204,18 +204,18 @@ t.test('no secret in any sink', { timeout: 280_000 }, async (t) => {
       OPERATOR_KEY: 'canary-misplaced',
       ENCRYPTION_KEYS: `x:${KEY_MATERIAL.slice(0, 20)}canary-misplaced`,
     }
-    for (const [script, env] of [
-      ['src/main.ts', malformed],
-      ['src/cli/migrate.ts', unreachable],
-      ['src/cli/reseal.ts', unreachable],
-      ['src/cli/verify.ts', unreachable],
+    for (const [script, command, env] of [
+      ['src/main.ts', '', malformed],
+      ['src/cli/main.ts', 'migrate', unreachable],
+      ['src/cli/main.ts', 'reseal', unreachable],
+      ['src/cli/main.ts', 'verify', unreachable],
     ] as const) {
-      const { stdout, stderr } = spawnSync(process.execPath, [script], {
+      const { stdout, stderr } = spawnSync(process.execPath, [script, command].filter(Boolean), {
         env: { PATH: process.env.PATH, DATA_DIR: join(broker.dataDir, 'none'), ...env },
         encoding: 'utf8',
         timeout: 30_000,
       })
-      each.ok(stdout + stderr, `${script} says something`)
+      each.ok(stdout + stderr, `${script} ${command} says something`)
       hits.push(...found(script, stdout + stderr))
     }
   })

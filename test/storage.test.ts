@@ -39,7 +39,7 @@ async function migrate(t: Test, databaseUrl: string) {
     OPERATOR_KEY,
   }
   const stdio = ['ignore', 'pipe', 'pipe'] as const
-  const child = spawn(process.execPath, ['src/cli/migrate.ts'], { env, stdio: [...stdio] })
+  const child = spawn(process.execPath, ['src/cli/main.ts', 'migrate'], { env, stdio: [...stdio] })
   const output = Promise.all([text(child.stdout), text(child.stderr)])
   const [code] = await once(child, 'exit')
   const [stdout, stderr] = await output
@@ -95,12 +95,12 @@ t.test('migrate: what is wrong with the database is one line, without the passwo
   const variant = (change: Partial<URL>) =>
     Object.assign(new URL(real), { username: 'canary-nobody', password: PASSWORD, ...change }).href
   for (const [url, line] of [
-    [variant({ hostname: '127.0.0.1', port: '1' }), /not migrated: connect ECONNREFUSED/],
-    [variant({ hostname: 'nowhere.invalid' }), /not migrated: getaddrinfo/],
-    [variant({}), /not migrated: (role|password authentication|no pg_hba)/],
+    [variant({ hostname: '127.0.0.1', port: '1' }), /amo-broker: connect ECONNREFUSED/],
+    [variant({ hostname: 'nowhere.invalid' }), /amo-broker: getaddrinfo/],
+    [variant({}), /amo-broker: (role|password authentication|no pg_hba)/],
     [
       Object.assign(new URL(real), { pathname: '/amo_test_nothing' }).href,
-      /not migrated: database "amo_test_nothing" does not exist/,
+      /amo-broker: database "amo_test_nothing" does not exist/,
     ],
     ['mysql://amo:canary-password@db/amo', /DATABASE_URL must be a URL/],
   ] as const) {
@@ -108,7 +108,7 @@ t.test('migrate: what is wrong with the database is one line, without the passwo
     t.equal(code, 1)
     t.equal(stdout, '')
     t.match(stderr, line)
-    t.match(stderr, /^amo-token-broker: [^\n]+\n$/, 'one line')
+    t.match(stderr, /^amo-broker: [^\n]+\n$/, 'one line')
     t.notMatch(stderr, PASSWORD)
   }
 })
@@ -220,6 +220,30 @@ t.test('a connection that is lost while it is set up is not taken for ever', asy
   for (const pool of [database.claims, database.db]) await sql`select`.execute(pool)
   const closed = database.close().then(() => 'closed')
   t.equal(await Promise.race([closed, delay(STOP_LIMIT_MS, 'hangs')]), 'closed')
+})
+
+t.test('a process that is frozen in mid-commit does not lock its account for ever', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const url = new Secret(databaseUrl)
+  const database = openPostgres(url, url, pino({ level: 'silent' }))
+  t.teardown(() => database.close())
+  const locked = Promise.withResolvers<void>()
+  const thawed = Promise.withResolvers<void>()
+  const lock = 'update amo_deployment set "createdAt" = "createdAt"'
+  await query(
+    databaseUrl,
+    `insert into amo_deployment ("deploymentId", "rootSecret") values ('test', 'sealed')`,
+  )
+  const commit = database.claims.transaction().execute(async (trx) => {
+    await sql.raw(lock).execute(trx)
+    locked.resolve()
+    await thawed.promise
+  })
+  commit.catch(() => {})
+  await locked.promise
+  await query(databaseUrl, lock)
+  thawed.resolve()
+  await t.rejects(commit, 'it hears of it when it goes on, and begins anew')
 })
 
 /** The database as it stands, under another name: a restored backup, or a copy for staging. */

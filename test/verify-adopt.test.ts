@@ -1,12 +1,21 @@
 import t from 'tap'
-import { deploymentOf, startBroker, until } from './support/broker.ts'
+import {
+  deploymentOf,
+  ENCRYPTION_KEYS,
+  OPERATOR_KEY,
+  startBroker,
+  until,
+} from './support/broker.ts'
 import { runCli } from './support/cli.ts'
 import { query } from './support/database.ts'
 import { fleetOf } from './support/fleet.ts'
 import { setStage } from './support/stage.ts'
 
+const KEYS = { ENCRYPTION_KEYS, OPERATOR_KEY }
+
 const verify = (databaseUrl: string, ...args: string[]) =>
-  runCli('verify', ['--pace', '100', ...args], {
+  runCli(['verify', '--pace', '100', ...args], {
+    ...KEYS,
     DATABASE_URL: databaseUrl,
     DEPLOYMENT_ID: 'a-copy',
   })
@@ -92,20 +101,24 @@ t.test('verify: probes every account, spends nothing, changes none', async (t) =
 
 t.test('verify, adopt: --help; what is missing is named', async (t) => {
   for (const name of ['verify', 'adopt']) {
-    const help = await runCli(name, ['--help'], {})
-    t.match(help, { code: 0, out: new RegExp(`npm run ${name}`) })
-    const nothing = await runCli(name, [], { DATABASE_URL: 'postgres://127.0.0.1:1/none' })
+    const help = await runCli([name, '--help'], {})
+    t.match(help, { code: 0, out: new RegExp(`amo-broker ${name}`) })
+    const nothing = await runCli([name], {
+      ...KEYS,
+      DATABASE_URL: 'postgres://127.0.0.1:1/none',
+    })
     t.match(nothing, { code: 1, err: /DEPLOYMENT_ID is missing/ })
-    const down = await runCli(name, [], {
+    const down = await runCli([name], {
+      ...KEYS,
       DATABASE_URL: 'postgres://127.0.0.1:1/none',
       DEPLOYMENT_ID: 'x',
     })
-    t.match(down, { code: 1, err: /amo-token-broker: .*ECONNREFUSED/ })
+    t.match(down, { code: 1, err: /amo-broker: .*ECONNREFUSED/ })
   }
 })
 
 const adopt = (databaseUrl: string, ...args: string[]) =>
-  runCli('adopt', args, { DATABASE_URL: databaseUrl, DEPLOYMENT_ID: 'moved' })
+  runCli(['adopt', ...args], { ...KEYS, DATABASE_URL: databaseUrl, DEPLOYMENT_ID: 'moved' })
 
 t.test(
   'adopt: refused while the other deployment lives; then its brokers refresh at once',

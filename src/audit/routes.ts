@@ -32,7 +32,7 @@ const Filter = Type.Object(
   { additionalProperties: false },
 )
 
-const EntrySchema = Type.Object(
+export const EntrySchema = Type.Object(
   {
     id: Type.Integer(),
     at: Type.String(),

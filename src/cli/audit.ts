@@ -1,74 +1,74 @@
-import { readFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
-import { pino } from 'pino'
-import { headsFile } from '../audit/sealer.ts'
-import { type PublishedHead, verifyAudit } from '../audit/verify.ts'
-import { loadConfig } from '../config.ts'
-import { ConfigError } from '../config-checks.ts'
-import { openDatabase } from '../db/database.ts'
-import { readDeployment } from '../db/deployment.ts'
-import { KeyedHash } from '../vault/keyed-hash.ts'
+import type { Command } from '@commander-js/extra-typings'
+import type { Static } from 'typebox'
+import type { EntrySchema } from '../audit/routes.ts'
+import { callBroker } from './api.ts'
+import { JSON_FLAG, time, wholeNumber } from './options.ts'
+import { type Column, printJson, printTable } from './output.ts'
 
-const HELP = `npm run audit -- verify [--heads FILE]… [--json]
+type Entry = Static<typeof EntrySchema>
 
-Goes through the audit's chain and says whether a row was changed, removed, put in between or cut off at the end, by
-the heads that were published: those in DATA_DIR/audit-heads, and those in every FILE, which may be a broker's log.
-
-Exit code 0 when the audit is whole, 1 when not.
-`
-
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    heads: { type: 'string', multiple: true },
-    json: { type: 'boolean' },
-    help: { type: 'boolean' },
-  },
-})
-if (values.help || positionals[0] !== 'verify') {
-  console.log(HELP)
-  if (!values.help) process.exitCode = 1
-} else {
-  try {
-    await verify()
-  } catch (error) {
-    const { code, message } = error as { code?: string; message: string }
-    const problems =
-      error instanceof ConfigError ? error.problems : [`not verified: ${message || code}`]
-    for (const problem of problems) console.error(`amo-token-broker: ${problem}`)
-    process.exitCode = 1
-  }
+interface Page {
+  entries: Entry[]
+  next: number | null
 }
 
-async function verify(): Promise<void> {
-  const config = await loadConfig(process.env)
-  const own = await readHeads(headsFile(config.dataDir)).catch(() => [])
-  const given = await Promise.all((values.heads ?? []).map(readHeads))
-  const database = await openDatabase(config, pino({ level: 'silent' }))
-  try {
-    const { rootSecret } = await readDeployment(database.db, config.keyRing)
-    const hash = new KeyedHash(() => rootSecret, 'audit')
-    const show = (rows: number) => {
-      if (process.stderr.isTTY) process.stderr.write(`\r${rows} rows`)
-    }
-    const result = await verifyAudit(database.db, hash, [...own, ...given.flat()], show)
-    if (process.stderr.isTTY) process.stderr.write('\r')
-    if (result.problems.length > 0) process.exitCode = 1
-    if (values.json) return console.log(JSON.stringify(result))
-    console.log(
-      `rows ${result.first} to ${result.last}: ${result.rows} rows, ${result.heads} published heads`,
+const COLUMNS: Column<Entry>[] = [
+  { title: 'WHEN', of: ({ at }) => at },
+  { title: 'WHO', of: ({ actor }) => actor },
+  { title: 'DID', of: ({ action, times }) => (times > 1 ? `${action} ×${times}` : action) },
+  { title: 'OUTCOME', of: ({ outcome }) => outcome },
+  { title: 'INTEGRATION', of: ({ integration }) => integration },
+  { title: 'ACCOUNT', of: (entry) => entry.account_id },
+  { title: 'DETAIL', of: ({ detail }) => detailText(detail) },
+]
+
+/** `audit list`, which may be left out, and `audit verify`. */
+export function auditCommands(program: Command): void {
+  const audit = program.command('audit').description('who did what')
+  audit
+    .command('list', { isDefault: true })
+    .description('the newest first')
+    .option('--actor <name>', 'client, operator, nobody, broker, or database: psql')
+    .option('--action <operation>', 'the id of an operation, such as pauseAccount')
+    .option('--outcome <code>', 'done, or the code of an error')
+    .option('--integration <name>', 'its name')
+    .option('--account <id>', 'of the account')
+    .option('--since <time>', 'such as 2026-11-25 or 2026-11-25T08:00:00Z', time)
+    .option('--until <time>', 'the same', time)
+    .option('--limit <rows>', 'so many at the most', wholeNumber, 100)
+    .option(...JSON_FLAG)
+    .action(async ({ json, limit, ...filter }) => {
+      const entries = await readEntries(filter, limit)
+      if (json) printJson(entries)
+      else printTable(entries, COLUMNS, 'no entry')
+    })
+  audit
+    .command('verify')
+    .description('whether a row was changed, removed, put in between, or cut off at the end')
+    .option('--heads <file...>', 'published heads besides those of DATA_DIR, such as a log')
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      '\nExit code 0 when the audit is whole, 1 when not. Reads the database itself.',
     )
-    for (const problem of result.problems) console.log(`  ${problem}`)
-    console.log(result.problems.length === 0 ? 'the audit is whole' : 'the audit was tampered with')
-  } finally {
-    await database.close()
-  }
+    .action(async (options) => (await import('./audit-verify.ts')).verifyAuditTrail(options))
 }
 
-/** Of the file that the sealer writes, or of a log. */
-async function readHeads(file: string): Promise<PublishedHead[]> {
-  const text = await readFile(file, 'utf8')
-  const lines = text.matchAll(/^(\d+) ([\w-]{43}) /gm)
-  const logged = text.matchAll(/"seq":(\d+),"mac":"([\w-]{43})"/g)
-  return [...lines, ...logged].map(([, seq, mac = '']) => ({ seq: Number(seq), mac }))
+async function readEntries(
+  filter: Record<string, string | undefined>,
+  limit: number,
+): Promise<Entry[]> {
+  const entries: Entry[] = []
+  let before: number | undefined
+  do {
+    const page = await callBroker<Page>('GET', '/audit', { query: { ...filter, before } })
+    entries.push(...page.entries)
+    before = page.next ?? undefined
+  } while (before !== undefined && entries.length < limit)
+  return entries.slice(0, limit)
+}
+
+function detailText(detail: Entry['detail']): string | null {
+  const parts = Object.entries(detail).map(([name, value]) => `${name}=${value}`)
+  return parts.join(' ') || null
 }

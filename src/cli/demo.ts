@@ -5,18 +5,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { type Consent, consent } from './demo-consent.ts'
-
-const HELP = `npm run demo [-- --seconds N]
-
-Starts a broker with embedded storage and a sandbox that plays amoCRM, connects the account "demo" through the
-real consent flow, and reads its token once a second while it is refreshed. Nothing else is needed.
-
-  --seconds N   end by itself after N seconds of reading (otherwise at Ctrl-C)
-
-Ports: INTERNAL_PORT (3000), PUBLIC_PORT (3001), SANDBOX_PORT (3002). Files: .demo/ (made anew every time).
-`
 
 const FOLDER = '.demo'
 /** Short enough to see rotations, long enough to type the command that is shown. */
@@ -24,13 +13,6 @@ const TOKEN_SECONDS = 10
 const START_LIMIT_MS = 60_000
 const REPORT_SECONDS = 15
 
-const { values } = parseArgs({
-  options: { seconds: { type: 'string' }, help: { type: 'boolean' } },
-})
-if (values.help) {
-  console.log(HELP)
-  process.exit(0)
-}
 const ports = {
   internal: Number(process.env.INTERNAL_PORT ?? 3000),
   public: Number(process.env.PUBLIC_PORT ?? 3001),
@@ -41,15 +23,21 @@ const sandbox = `http://127.0.0.1:${ports.sandbox}`
 const children: ChildProcess[] = []
 let isStopping = false
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop(0))
-try {
-  await demo()
-} catch (error) {
-  console.error(`\ndemo: ${(error as Error).message}`)
-  await stop(1)
+/**
+ * A broker with embedded storage, a sandbox that plays amoCRM, and a sibling service that reads the token of one account, for so
+ * many seconds or until somebody has seen enough. Ends the process.
+ */
+export async function runDemo(seconds = Number.POSITIVE_INFINITY): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop(0))
+  try {
+    await demo(seconds)
+  } catch (error) {
+    console.error(`\ndemo: ${(error as Error).message}`)
+    await stop(1)
+  }
 }
 
-async function demo(): Promise<void> {
+async function demo(seconds: number): Promise<void> {
   await checkPorts()
   await rm(FOLDER, { recursive: true, force: true })
   await mkdir(FOLDER, { recursive: true })
@@ -87,7 +75,7 @@ Fetch its token, as a sibling service would:
 
 Reading it once a second from here on; tokens live ${TOKEN_SECONDS} s. The broker's log: ${FOLDER}/broker.log. Ctrl-C ends.
 `)
-  await watch(key, Number(values.seconds ?? Number.POSITIVE_INFINITY))
+  await watch(key, seconds)
   await stop(0)
 }
 

@@ -1,22 +1,10 @@
-import { pino } from 'pino'
-import { loadConfig } from '../config.ts'
-import { ConfigError } from '../config-checks.ts'
-import { openDatabase } from '../db/database.ts'
 import { migrateToLatest } from '../db/migrate.ts'
+import { withDatabase } from './with-database.ts'
 
-try {
-  const config = await loadConfig(process.env)
-  const database = await openDatabase(config, pino({ level: 'silent' }))
-  try {
+/** Brings the database to the newest schema, and says which migrations that took. */
+export function migrate(): Promise<void> {
+  return withDatabase(async (_config, database) => {
     const done = await database.withDirect(migrateToLatest)
     console.log(done.length === 0 ? 'nothing to migrate' : `migrated: ${done.join(', ')}`)
-  } finally {
-    await database.close()
-  }
-} catch (error) {
-  const { code, message } = error as { code?: string; message: string }
-  const problems =
-    error instanceof ConfigError ? error.problems : [`not migrated: ${message || code || error}`]
-  for (const problem of problems) console.error(`amo-token-broker: ${problem}`)
-  process.exitCode = 1
+  })
 }

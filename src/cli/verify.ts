@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import type { Config } from '../config.ts'
 import type { Database } from '../db/database.ts'
@@ -11,32 +10,26 @@ import {
   type Verifier,
   verifyAccounts,
 } from '../refresh/verify.ts'
-import { runCommand } from './command.ts'
-
-const HELP = `npm run verify [-- --pace N] [--json]
-
-Asks the provider about every account's refresh token. Spends no token, changes no account, and works on a restored copy of
-the database, whichever deployment it belongs to. Needs the settings of the broker; in embedded mode the broker must be stopped.
-
-  --pace N   probes a second (PACE_PER_SECOND: the company's services share the provider's 7 requests a second)
-  --json     one JSON document instead of a table
-
-Exit code 0 only when every account is alive. "busy" is one that was being refreshed: ask again. "unreadable" is one whose
-token does not open with ENCRYPTION_KEYS. Disconnected accounts and long-lived tokens are not asked about.
-`
+import { withDatabase } from './with-database.ts'
 
 /** Where nobody watches, a line now and then is enough. */
 const LINE_EVERY_MS = 10_000
 
-const { values } = parseArgs({
-  options: { pace: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
-})
-if (values.help) console.log(HELP)
-else await runCommand(verify)
+export interface VerifyOptions {
+  pace?: number | undefined
+  json?: true | undefined
+}
 
-async function verify(config: Config, database: Database): Promise<void> {
-  const pace = values.pace === undefined ? config.pacePerSecond : Number(values.pace)
-  if (!(pace > 0)) throw new Error('--pace must be a number above 0')
+/** Probes every account's refresh token, and shows what came of it. Exit code 1 when one is not alive. */
+export function verify(options: VerifyOptions): Promise<void> {
+  return withDatabase((config, database) => probeAll(options, config, database))
+}
+
+async function probeAll(
+  { pace, json }: VerifyOptions,
+  config: Config,
+  database: Database,
+): Promise<void> {
   const { keyRing, sendLimitMs, settleMs, breakerMs } = config
   const integrations = new Integrations(database, keyRing, pino({ level: 'silent' }))
   await integrations.reload()
@@ -49,9 +42,15 @@ async function verify(config: Config, database: Database): Promise<void> {
     settleMs,
     breakerMs,
   }
-  const verifier = { db: database.db, claimant, integrations, committer: { keyRing }, pace }
+  const verifier = {
+    db: database.db,
+    claimant,
+    integrations,
+    committer: { keyRing },
+    pace: pace ?? config.pacePerSecond,
+  }
   const accounts = await collect(verifier)
-  if (values.json) console.log(JSON.stringify({ counts: countsOf(accounts), accounts }, null, 2))
+  if (json) console.log(JSON.stringify({ counts: countsOf(accounts), accounts }, null, 2))
   else show(accounts)
   if (accounts.some(({ verdict }) => verdict !== 'alive')) process.exitCode = 1
 }

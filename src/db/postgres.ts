@@ -15,6 +15,11 @@ const CONNECT_TIMEOUT_MS = 2_000
 const QUERY_TIMEOUT_MS = 5_000
 /** A little earlier the server itself gives up: a statement that was abandoned must not wait on, and be granted later. */
 const STATEMENT_TIMEOUT_MS = 4_000
+/**
+ * Between two statements of a transaction pass milliseconds. A process that is frozen there, or cut off, would lock its
+ * account's row until it is back: the server ends its session, and what it kept is committed by whoever comes next.
+ */
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 4_000
 const RELISTEN_DELAY_MS = 500
 /** PostgreSQL cuts longer names off. */
 const MAX_NAME_LENGTH = 63
@@ -76,7 +81,9 @@ export function openPostgres(
       // The pool's own hook: it drops a connection that is lost meanwhile, where Kysely's would keep it taken for ever.
       async onConnect(client) {
         // By a statement: a pooler in between may refuse it as a parameter of the start.
-        if (query_timeout > 0) await client.query(`set statement_timeout = ${STATEMENT_TIMEOUT_MS}`)
+        if (query_timeout === 0) return
+        await client.query(`set statement_timeout = ${STATEMENT_TIMEOUT_MS};
+          set idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_TIMEOUT_MS}`)
       },
     })
     pool.on('error', (error) => log.warn({ code: codeOf(error) }, 'idle database connection lost'))

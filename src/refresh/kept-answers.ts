@@ -36,10 +36,10 @@ export class KeptAnswers {
   }
 
   /**
-   * On disk when it returns: it blocks, for the pair exists nowhere else yet. `copied` resolves when Redis has it too, or
-   * will not have it. Never throws: what no store takes is still in memory, and its commit is tried again and again.
+   * On disk when it returns: it blocks, for the pair exists nowhere else yet. `copied` resolves when Redis has it too (true),
+   * or will not have it. Never throws: what no store takes is still in memory, and its commit is tried again and again.
    */
-  keep(kept: KeptAnswer): { copied: Promise<void> } {
+  keep(kept: KeptAnswer): { copied: Promise<boolean> } {
     const name = nameOfKept(kept)
     const sealed = sealKept(this.#keyRing, kept)
     try {
@@ -51,11 +51,14 @@ export class KeptAnswers {
     return { copied: this.#copy(kept, sealed) }
   }
 
-  async #copy(kept: KeptAnswer, sealed: string): Promise<void> {
+  async #copy(kept: KeptAnswer, sealed: string): Promise<boolean> {
+    if (this.#copies === null) return false
     try {
-      await this.#copies?.keep(kept, sealed)
+      await this.#copies.keep(kept, sealed)
+      return true
     } catch (err) {
       this.#log.warn({ err, answer: nameOfKept(kept) }, 'answer has no copy in Redis')
+      return false
     }
   }
 

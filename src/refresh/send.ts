@@ -63,7 +63,10 @@ function keepAnswer(engine: Engine, claim: Claim, body: Secret, sentAtMs: number
   const { copied } = engine.keptAnswers.keep({ ...originOf(engine, claim, sentAtMs), body })
   kept()
   atStep('kept', claim)
-  engine.underWay.track(copied.then(() => atStep('copied', claim)))
+  const whenCopied = copied.then((isCopied) => {
+    if (isCopied) atStep('copied', claim)
+  })
+  engine.underWay.track(whenCopied)
 }
 
 /** The fence and the time of an answer to this claim's token; `sentAtMs` by `performance.now()`. */

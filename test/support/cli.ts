@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
-import { ENCRYPTION_KEYS, OPERATOR_KEY } from './broker.ts'
 
 export interface CommandResult {
   code: number | null
@@ -9,16 +8,17 @@ export interface CommandResult {
   err: string
 }
 
-/** Runs an operator's command of `src/cli/` to its end, as npm would. */
+/** Runs `amo-broker` to its end, with nothing but this environment, and `input` on its standard input. */
 export async function runCli(
-  name: string,
   args: string[],
   env: Record<string, string>,
+  input?: string,
 ): Promise<CommandResult> {
-  const child = spawn(process.execPath, [`src/cli/${name}.ts`, ...args], {
-    env: { PATH: process.env.PATH, ENCRYPTION_KEYS, OPERATOR_KEY, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const child = spawn(process.execPath, ['src/cli/main.ts', ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
   })
+  child.stdin.end(input)
   const [out, err] = await Promise.all([
     text(child.stdout),
     text(child.stderr),

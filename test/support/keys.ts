@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { text } from 'node:stream/consumers'
+import { runCli } from './cli.ts'
 import { query } from './database.ts'
 
 export const newKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`
@@ -24,12 +23,6 @@ export async function sealedUnder(databaseUrl: string, keyId: string): Promise<s
 }
 
 /** `npm run reseal` with nothing but this environment. */
-export async function reseal(env: Record<string, string>, ...args: string[]) {
-  const child = spawn(process.execPath, ['src/cli/reseal.ts', ...args], {
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
-  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)])
-  return { code: await ended, out, err }
+export function reseal(env: Record<string, string>, ...args: string[]) {
+  return runCli(['reseal', ...args], env)
 }

@@ -129,10 +129,13 @@ function judgeAccounts({ sandbox, subjects }: Stage, verdict: Verdict, holdings:
 }
 
 /** (4) After `use_until` a dead token is handed out only while nobody knows a newer one. */
-async function judgeReads({ vault, callers }: Stage, verdict: Verdict): Promise<void> {
+async function judgeReads({ vault, callers, journal }: Stage, verdict: Verdict): Promise<void> {
   const commits = new Map<number, { generation: number; atMs: number }[]>()
   for (const { account, generation, atMs } of await readHistory(vault.db, vault.keyRing)) {
-    commits.set(account, [...(commits.get(account) ?? []), { generation, atMs }])
+    // The trigger's time is before the commit: whoever was stopped in between had it committed when it went on.
+    const said = journal.of(account).find((line) => line.step === 'committed' && line.atMs >= atMs)
+    const commit = { generation, atMs: said?.atMs ?? atMs }
+    commits.set(account, [...(commits.get(account) ?? []), commit])
   }
   for (const read of callers.reads) {
     if (!read.isDead) continue

@@ -4,8 +4,8 @@ import { readHoldings } from './holdings.ts'
 import type { Operator } from './operator.ts'
 import type { Stage } from './stage.ts'
 
-/** Condemned accounts are asked about again after minutes; a claim runs out in seconds. */
-const LIMIT_MS = 240_000
+/** A claim runs out in seconds, and a condemned account that lives is revived by the next look at it. */
+const LIMIT_MS = 120_000
 const ROUND_MS = 2_000
 
 /** Mends everything that the faults broke. */
@@ -23,6 +23,13 @@ export async function heal(stage: Stage): Promise<void> {
   }
 }
 
+/** Condemned accounts are asked about again after minutes, hours, days: that time passes at once. */
+async function letTimePass({ vault }: Stage): Promise<void> {
+  await sql`update amo_tokens set "nextAttemptAt" = now() where status = 'reauth_required'`.execute(
+    vault.db,
+  )
+}
+
 /**
  * Waits until nothing is unfinished: no claim, nobody active with a dead pair, nobody condemned whom the brokers can revive.
  * Returns what is left of that when the limit is over.
@@ -36,6 +43,7 @@ export async function quiesce(
   let left = await unfinished(stage, operator)
   while (!signal.aborted && left.length > 0 && Date.now() < endMs) {
     stage.incidents.note(`unfinished: ${left.slice(0, 3).join('; ')}${left.length > 3 ? ' …' : ''}`)
+    await letTimePass(stage)
     await delay(ROUND_MS)
     left = await unfinished(stage, operator)
   }

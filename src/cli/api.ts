@@ -1,0 +1,134 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Failure } from './failure.ts'
+
+/** Longer than the broker itself waits for the provider. */
+const LIMIT_MS = 90_000
+
+export interface Call {
+  query?: Record<string, string | number | undefined>
+  body?: unknown
+}
+
+/** RFC 9457, as the broker answers it. */
+interface Problem {
+  title?: string
+  detail?: string
+  remedy?: string
+  code?: string
+  request_id?: string
+  last_error?: string
+  connect_url?: string
+}
+
+type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
+
+/**
+ * One call of the broker's internal API. What it answers is believed to have the shape that its OpenAPI document tells.
+ * Throws `Failure` with the broker's own remedy.
+ */
+export async function callBroker<T>(method: Method, path: string, call: Call = {}): Promise<T> {
+  const base = brokerUrl()
+  const url = new URL(path, base)
+  for (const [name, value] of Object.entries(call.query ?? {})) {
+    if (value !== undefined) url.searchParams.set(name, String(value))
+  }
+  const headers: Record<string, string> = { authorization: `Bearer ${brokerKey()}` }
+  if (call.body !== undefined) headers['content-type'] = 'application/json'
+  const body = call.body === undefined ? null : JSON.stringify(call.body)
+  const signal = AbortSignal.timeout(LIMIT_MS)
+  const response = await fetch(url, { method, headers, body, signal }).catch((error) => {
+    throw unreachable(base, error)
+  })
+  const answer: unknown = await readJson(response)
+  if (!response.ok) throw failureOf(response.status, answer)
+  return answer as T
+}
+
+/** Every page of a list that is paged by `next` and `after`, or `before` for one that goes back in time. */
+export async function callPages<T>(path: string, items: string, call: Call = {}): Promise<T[]> {
+  const all: T[] = []
+  let after: string | undefined
+  do {
+    const page = await callBroker<Record<string, unknown>>('GET', path, {
+      query: { ...call.query, after },
+    })
+    all.push(...(page[items] as T[]))
+    after = (page.next as string | null) ?? undefined
+  } while (after !== undefined)
+  return all
+}
+
+async function readJson(response: Response): Promise<unknown> {
+  const text = await response.text()
+  if (!response.headers.get('content-type')?.includes('json')) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function failureOf(status: number, answer: unknown): Failure {
+  if (answer === undefined) {
+    return new Failure(`HTTP ${status} from something that is no broker`, {
+      remedy: 'BROKER_URL must be the internal listener, INTERNAL_PORT (3000), not the public one.',
+    })
+  }
+  const { title, detail, remedy, code, request_id, connect_url } = answer as Problem
+  const link = connect_url === undefined ? '' : ` ${connect_url}`
+  return new Failure(`${title ?? `HTTP ${status}`}: ${detail ?? ''}`, {
+    remedy: remedy === undefined ? undefined : `${remedy}${link}`,
+    code,
+    requestId: request_id,
+  })
+}
+
+/** Of `fetch`. */
+interface Rejected {
+  name: string
+  cause?: { code?: string; message?: string }
+}
+
+function unreachable(base: string, error: Rejected): Failure {
+  const { name, cause } = error
+  const reason = name === 'TimeoutError' ? 'TIMEOUT' : (cause?.code ?? cause?.message ?? name)
+  return new Failure(`the broker at ${base} does not answer (${reason})`, {
+    remedy: 'Start it, or set BROKER_URL to its internal listener.',
+  })
+}
+
+function brokerUrl(): string {
+  const { BROKER_URL, INTERNAL_HOST, INTERNAL_PORT, INTERNAL_TLS_CERT } = process.env
+  if (!BROKER_URL) {
+    const isAny = !INTERNAL_HOST || INTERNAL_HOST === '0.0.0.0' || INTERNAL_HOST === '::'
+    const scheme = INTERNAL_TLS_CERT ? 'https' : 'http'
+    return `${scheme}://${isAny ? '127.0.0.1' : INTERNAL_HOST}:${INTERNAL_PORT || 3000}`
+  }
+  const url = URL.parse(BROKER_URL)
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw new Failure('BROKER_URL must be a URL that starts with http:// or https://')
+  }
+  return url.origin
+}
+
+/** The operator key of this machine's broker goes to this machine's broker alone. */
+function brokerKey(): string {
+  const { BROKER_URL, BROKER_KEY, OPERATOR_KEY, DATA_DIR, DATABASE_URL } = process.env
+  const key =
+    BROKER_KEY || (BROKER_URL ? undefined : OPERATOR_KEY || ownKey(DATA_DIR, DATABASE_URL))
+  if (key !== undefined) return key
+  throw new Failure('BROKER_KEY is missing', {
+    remedy: 'Set it to a key of this broker; on its own machine OPERATOR_KEY will do.',
+  })
+}
+
+/** In embedded mode the broker made one for itself. */
+function ownKey(dataDir: string | undefined, databaseUrl: string | undefined): string | undefined {
+  if (databaseUrl) return undefined
+  try {
+    return readFileSync(join(dataDir || './data', 'operator.key'), 'utf8').trim()
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,55 @@
+import { createInterface } from 'node:readline/promises'
+import { Writable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { Failure } from './failure.ts'
+
+export interface SecretRequest {
+  /** The variable that may hold it. */
+  variable: string
+  /** What a person is asked for. */
+  label: string
+}
+
+let lines: Promise<string[]> | undefined
+
+/**
+ * A secret from the environment, or the next line of standard input, or typed without an echo where somebody sits there.
+ * Throws `Failure` when there is none.
+ */
+export async function readSecret({ variable, label }: SecretRequest): Promise<string> {
+  const secret =
+    process.env[variable] || (process.stdin.isTTY ? await ask(label) : await nextLine())
+  if (secret) return secret
+  throw new Failure(`${label}: nothing given`, {
+    remedy: `Type it when asked, or give it on standard input, or in ${variable}.`,
+  })
+}
+
+/** Whether somebody confirms by typing `expected`. Throws `Failure` where nobody can be asked. */
+export async function confirm(question: string, expected: string): Promise<void> {
+  if (!process.stdin.isTTY) throw new Failure('nobody is here to be asked: add --yes')
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const answer = await terminal.question(`${question} `)
+  terminal.close()
+  if (answer.trim() !== expected) throw new Failure('not confirmed, nothing was changed')
+}
+
+async function nextLine(): Promise<string> {
+  lines ??= text(process.stdin).then((all) => all.split('\n').map((line) => line.trim()))
+  return (await lines).shift() ?? ''
+}
+
+async function ask(label: string): Promise<string> {
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
+  const terminal = createInterface({ input: process.stdin, output: silent, terminal: true })
+  const interrupted = new Promise<never>((_, reject) => {
+    terminal.once('SIGINT', () => reject(new Failure('interrupted, nothing was changed')))
+  })
+  process.stderr.write(`${label}: `)
+  try {
+    return (await Promise.race([terminal.question(''), interrupted])).trim()
+  } finally {
+    terminal.close()
+    process.stderr.write('\n')
+  }
+}
