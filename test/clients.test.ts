@@ -10,6 +10,7 @@ import { Secret } from '../src/vault/secret.ts'
 import { OPERATOR_KEY, startBroker, until } from './support/broker.ts'
 import { ask, fromManyAddresses, makeClient } from './support/clients.ts'
 import { createDatabase, query } from './support/database.ts'
+import { startProxy } from './support/proxy.ts'
 import { setStage } from './support/stage.ts'
 
 const GRANT = [{ integration: 'amocrm', account: 'demo' }]
@@ -28,6 +29,22 @@ t.test('revocation reaches every replica within a second, grants too', async (t)
   await ask(broker.url, 'DELETE', '/clients/shop', operator)
   t.equal(await statusAt(broker.url, key), 401, 'where it was done, at once')
   await until(async () => (await statusAt(other.url, key)) === 401, 1_000)
+})
+
+t.test('revocation reaches a replica whose LISTEN is dead and does not know it', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const { broker, sandbox } = await setStage(t, { databaseUrl })
+  const listen = await startProxy(t, databaseUrl)
+  const env = { DATABASE_DIRECT_URL: listen.url }
+  const deaf = await startBroker(t, { databaseUrl, sandbox, env })
+  const key = await makeClient(broker, 'shop', 'reader', GRANT)
+  const good = { authorization: `Bearer ${key}` }
+  const status = async () => (await ask(deaf.url, 'GET', '/tokens/demo', good)).status
+  await until(async () => (await status()) === 200)
+  listen.set('hang')
+  await ask(broker.url, 'DELETE', '/clients/shop', operator)
+  // Less than HEARTBEAT_MS, whenever the last echo came.
+  await until(async () => (await status()) === 401, 2_000)
 })
 
 t.test('guessing: failures alone are limited, by address and for all replicas', async (t) => {

@@ -32,6 +32,7 @@ t.test(
   { timeout: 0 },
   async (t) => {
     const seed = Number(SCHEDULE_SEED ?? Date.now() % 2 ** 31)
+    process.stderr.write(`seed ${seed}\n`)
     const counts = { schedules: 0, moves: 0, sends: 0 }
     const runLane = async (lane: number) => {
       const database = await openLane(t)
@@ -58,6 +59,6 @@ t.test(
     }
     t.ok(counts.schedules > 0)
     const { schedules: played, moves, sends } = counts
-    process.stderr.write(`seed ${seed}: ${played} schedules, ${moves} moves, ${sends} sends\n`)
+    process.stderr.write(`${played} schedules, ${moves} moves, ${sends} sends\n`)
   },
 )

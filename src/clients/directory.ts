@@ -12,6 +12,8 @@ import { type ClientRow, findLiveClients } from './store.ts'
 /** A request waits no longer for PostgreSQL to say who is known; then it is not asked for a while. */
 const RELOAD_LIMIT_MS = 1_000
 const ASK_AGAIN_MS = 1_000
+/** A revoked key is refused within a second, also where LISTEN died without a word; the rest is for asking. */
+const HEARD_MS = 900
 /** Keys and grants are believed for so long without a word from PostgreSQL. */
 const BELIEVED_MS = 15 * 60_000
 
@@ -23,7 +25,7 @@ interface KnownKey {
 
 /**
  * Who comes in with which key, held in memory: naming a caller asks nobody. A change is heard of by notification, so
- * a revoked key is refused on every replica at once; where LISTEN is silent, PostgreSQL is asked once a second, and where that is
+ * a revoked key is refused on every replica at once; where LISTEN is silent for a second, PostgreSQL is asked once a second, and where that is
  * silent too, what was known last is believed for 15 minutes.
  */
 export class ClientDirectory {
@@ -58,7 +60,7 @@ export class ClientDirectory {
   async authenticate(presented: string): Promise<Caller | undefined> {
     const id = keyIdOf(presented)
     if (id === undefined) return undefined
-    if (this.#isBehind || !this.#heartbeat.isTrusted()) await this.#catchUp()
+    if (this.#isBehind || this.#heartbeat.ageMs() > HEARD_MS) await this.#catchUp()
     const known = this.#keys.get(id)
     if (known === undefined) return undefined
     const digest = Buffer.from(this.#hash.of(presented))

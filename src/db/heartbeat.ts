@@ -4,7 +4,8 @@ import type { Database } from './database.ts'
 
 /** Beats a HEARTBEAT_MS: one may be lost without the cache losing its trust. */
 const BEATS = 3
-const MAX_INTERVAL_MS = 1_000
+/** Twice a second: what trusts for a second alone (`ClientDirectory`) hears of a beat in time. */
+const MAX_INTERVAL_MS = 500
 /** Times HEARTBEAT_MS: so long nothing may be heard before LISTEN is begun anew. */
 const SILENCE = 3
 /** A beat that took longer says too little about the clock. */
@@ -12,7 +13,7 @@ const MAX_ROUND_TRIP_MS = 500
 
 /**
  * PostgreSQL's clock, and the proof that its notifications arrive: a NOTIFY to ourselves, through the pool,
- * every second at the most. Notifications come in the order of their commits, so the echo of a beat proves that
+ * every half second at the most. Notifications come in the order of their commits, so the echo of a beat proves that
  * everything committed before the beat was sent has been heard. All times are taken from the monotonic
  * clock, so a stepped system clock moves nothing.
  */

@@ -143,7 +143,7 @@ export const COMMIT_MUTATIONS: Mutation[] = [
     edits: [
       {
         file: KEPT,
-        find: '      await this.#copies?.keep(kept, sealed)\n',
+        find: '      await this.#copies.keep(kept, sealed)\n',
         replace: '      void sealed\n',
       },
     ],

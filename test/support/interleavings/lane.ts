@@ -73,6 +73,8 @@ export interface Lane {
 const START_MS = 1_000_000
 /** Of a session whose transaction is open, and which is asked nothing. */
 const IDLE = 'idle in transaction'
+/** Everything that is waited for takes milliseconds, so that this is a deadlock, of the engine's or of this model's. */
+const STUCK_MS = 20_000
 
 interface Work {
   done: Promise<unknown>
@@ -134,6 +136,13 @@ export async function openLane(t: Test): Promise<Lane> {
     const behind = new Set(rows.filter(isBehind).map(({ pid }) => pid))
     for (const work of works) work.isBlocked = work.pid !== undefined && behind.has(work.pid)
   }
+  const describe = async (stuck: Work[]) => {
+    const { rows } = await control.query(
+      `select pid, state, pg_blocking_pids(pid) as blockers, left(query, 60) as query
+       from pg_stat_activity where datname = current_database() and state <> 'idle'`,
+    )
+    return JSON.stringify({ stuck: stuck.map(({ pid }) => pid ?? null), sessions: rows })
+  }
   return {
     pool,
     control,
@@ -157,6 +166,7 @@ export async function openLane(t: Test): Promise<Lane> {
       return done
     },
     async quiet() {
+      const endMs = Date.now() + STUCK_MS
       for (;;) {
         await turn()
         await turn()
@@ -168,6 +178,7 @@ export async function openLane(t: Test): Promise<Lane> {
         const first = await Promise.race([...ends, limit])
         late.abort()
         if (first !== 'late') continue
+        if (Date.now() > endMs) throw new Error(`stuck: ${await describe(going)}`)
         await markBlocked()
       }
     },
