@@ -4,6 +4,7 @@ import { accountCommands } from './accounts.ts'
 import { auditCommands } from './audit.ts'
 import { clientCommands } from './clients.ts'
 import { databaseCommands } from './database.ts'
+import { doctorCommand } from './doctor.ts'
 import { integrationCommands } from './integrations.ts'
 import { onboardingCommands } from './onboarding.ts'
 import { projectCommands } from './project.ts'
@@ -37,6 +38,7 @@ export function buildProgram(): Command {
   integrationCommands(program)
   clientCommands(program)
   auditCommands(program)
+  doctorCommand(program)
   databaseCommands(program)
   projectCommands(program)
   return program

@@ -1,5 +1,7 @@
 /** The part of a lifetime that is kept as the guaranteed rest: a blocked address can last for hours. */
 const REST_SHARE = 0.25
+/** The rest of it: how often an account in use is refreshed. */
+export const REFRESH_SHARE = 1 - REST_SHARE
 /** Accounts that were onboarded together shall not stay due together. */
 const JITTER_SHARE = 0.05
 /** How long before a rotation the promise to readers ends: for their request that is on its way then. */

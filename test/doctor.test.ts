@@ -1,0 +1,243 @@
+import { Redis } from 'ioredis'
+import t from 'tap'
+import type { AreaFinding } from '../src/cli/doctor/examine.ts'
+import { deploymentOf, ENCRYPTION_KEYS, OPERATOR_KEY, startBroker } from './support/broker.ts'
+import { runCli } from './support/cli.ts'
+import { createDatabase, createEmptyDatabase, query, redisUrl } from './support/database.ts'
+import { newKey } from './support/keys.ts'
+import { findPgBouncer, startPgBouncer } from './support/pgbouncer.ts'
+import { setStage } from './support/stage.ts'
+import { RedisServer } from './torture/redis-server.ts'
+
+interface Diagnosis {
+  code: number | null
+  ok: boolean
+  findings: AreaFinding[]
+  /** Those of one area. */
+  of(area: string): AreaFinding[]
+}
+
+/** `amo-broker doctor --json` with a broker's own settings. */
+async function diagnose(
+  databaseUrl: string,
+  env: Record<string, string> = {},
+  ...args: string[]
+): Promise<Diagnosis> {
+  const { code, out, err } = await runCli(['doctor', '--json', ...args], {
+    DATABASE_URL: databaseUrl,
+    DEPLOYMENT_ID: deploymentOf(databaseUrl),
+    DATA_DIR: '/tmp/amo-test-doctor',
+    ENCRYPTION_KEYS,
+    OPERATOR_KEY,
+    ...env,
+  })
+  if (out === '') throw new Error(err)
+  const { ok, findings } = JSON.parse(out)
+  return {
+    code,
+    ok,
+    findings,
+    of: (area) => findings.filter((each: AreaFinding) => each.area === area),
+  }
+}
+
+t.test('doctor', { buffered: true }, async (t) => {
+  const stage = await setStage(t)
+  const { broker, databaseUrl, sandbox } = stage
+  const replicated = { REDIS_URL: redisUrl(), DATA_DIR: broker.dataDir }
+
+  await t.test('all is well: exit code 0, every area looked at, no secret told', async (t) => {
+    const { code, ok, findings } = await diagnose(databaseUrl, replicated)
+    t.same(
+      findings.filter(({ verdict }) => verdict === 'fail'),
+      [],
+    )
+    t.same({ code, ok }, { code: 0, ok: true })
+    t.same(
+      [...new Set(findings.map(({ area }) => area))],
+      [
+        'settings',
+        'data dir',
+        'redis',
+        'database',
+        'replication',
+        'pooler',
+        'schema',
+        'keys',
+        'integrations',
+        'redirect URIs',
+        'load',
+        'provider',
+      ],
+    )
+    const text = JSON.stringify(findings)
+    t.match(text, /amocrm: 1 accounts in use, 0 idle/)
+    t.match(text, /callback leads to a broker/)
+    for (const secret of [ENCRYPTION_KEYS.slice(5), OPERATOR_KEY, 'canary', 'eyJ', 'def502']) {
+      t.notOk(text.includes(secret))
+    }
+    t.same(
+      sandbox.world.books.totals.tokenCalls,
+      1,
+      'the code that was exchanged, and nothing else',
+    )
+  })
+
+  await t.test('for people: a line each, the remedy below', async (t) => {
+    const env = {
+      DATABASE_URL: databaseUrl,
+      DEPLOYMENT_ID: 'elsewhere',
+      ENCRYPTION_KEYS,
+      OPERATOR_KEY,
+    }
+    const { code, out } = await runCli(['doctor'], { ...env, DATA_DIR: broker.dataDir })
+    t.equal(code, 0)
+    t.match(out, /^OK {4}settings .*mode standalone, deployment "elsewhere"/)
+    t.match(out, /\nWARN {2}schema +bound to ".*\n +→ Correct DEPLOYMENT_ID/)
+    t.match(await diagnose(databaseUrl, { DEPLOYMENT_ID: 'elsewhere' }, '--strict'), {
+      code: 1,
+      ok: false,
+    })
+  })
+
+  await t.test('settings: each wrong one is named, and nothing else is tried', async (t) => {
+    const { code, findings } = await diagnose(databaseUrl, {
+      HEARTBEAT_MS: 'canary',
+      REDIS_URL: 'canary',
+    })
+    t.equal(code, 1)
+    t.ok(findings.every(({ area, verdict }) => area === 'settings' && verdict === 'fail'))
+    t.match(JSON.stringify(findings), /HEARTBEAT_MS must be/)
+    t.notMatch(JSON.stringify(findings), 'canary')
+    const open = await diagnose(databaseUrl, { INTERNAL_HOST: '0.0.0.0', HOLD_SENDS: 'true' })
+    t.match(open.of('settings'), [{}, {}, { found: /HOLD_SENDS/ }, { found: /plain http/ }])
+  })
+
+  await t.test('database: away, empty, unsafe, a standby behind', async (t) => {
+    const away = await diagnose('postgres://u:canary-password@127.0.0.1:1/x')
+    t.match(away, { code: 1 })
+    t.match(away.of('database'), [
+      { verdict: 'fail', found: /ECONNREFUSED/, remedy: /DATABASE_URL/ },
+    ])
+    t.notMatch(JSON.stringify(away.findings), 'canary')
+    const empty = await diagnose(await createEmptyDatabase(t))
+    t.match(empty.of('schema'), [{ verdict: 'fail', remedy: /amo-broker migrate/ }])
+    t.same(empty.of('keys'), [], 'nothing is looked for in tables that are not there')
+
+    // A view of this name in front of PostgreSQL's own stands for a standby of each kind.
+    const shadowed = await createDatabase(t)
+    await query(
+      shadowed,
+      `alter database ${deploymentOf(shadowed)} set search_path = public, pg_catalog`,
+    )
+    const standby = (kind: string | null) =>
+      query(
+        shadowed,
+        `create or replace view public.pg_stat_replication as
+         select -1 as pid, 'standby-1' as application_name, ${kind === null ? 'null' : `'${kind}'`}::text as sync_state`,
+      )
+    for (const [kind, verdict, found] of [
+      ['async', 'warn', /asynchronous standbys alone: standby-1.*lose committed pairs/],
+      ['quorum', 'ok', /synchronous standby has every commit/],
+      [null, 'warn', /hidden from this role/],
+    ] as const) {
+      await standby(kind)
+      t.match((await diagnose(shadowed)).of('replication'), [{ verdict, found }])
+    }
+  })
+
+  await t.test('redis: away, and one that throws things away', async (t) => {
+    const away = await diagnose(databaseUrl, { REDIS_URL: 'redis://:canary@127.0.0.1:1' })
+    t.match(away.of('redis'), [{ verdict: 'fail', found: 'no connection', remedy: /REDIS_URL/ }])
+    const server = await RedisServer.start(t)
+    const redis = new Redis(server.url)
+    await redis.config('SET', 'maxmemory', '10mb')
+    await redis.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    redis.disconnect()
+    t.match((await diagnose(databaseUrl, { REDIS_URL: server.url })).of('redis'), [
+      { verdict: 'ok' },
+      { verdict: 'warn', found: /allkeys-lru/, remedy: /noeviction/ },
+      { verdict: 'ok', found: /persistence: none/ },
+    ])
+  })
+
+  await t.test('keys: in use and missing, in use and old', async (t) => {
+    const gone = await diagnose(databaseUrl, { ENCRYPTION_KEYS: newKey('other') })
+    t.match(gone, { code: 1 })
+    t.match(gone.of('keys'), [{ verdict: 'fail', found: /key "test" sealed \d+ values/ }, {}])
+    t.match(gone.of('integrations'), [{ verdict: 'fail', found: /client secret does not open/ }])
+    const added = await diagnose(databaseUrl, {
+      ENCRYPTION_KEYS: `${newKey('other')},${ENCRYPTION_KEYS}`,
+    })
+    t.match(added.of('keys'), [{ verdict: 'ok' }, { verdict: 'warn', remedy: /reseal/ }])
+  })
+
+  await t.test('integrations, redirect URIs, load, provider: what stops them', async (t) => {
+    await broker.post('/integrations/amocrm/pause', undefined)
+    await query(
+      databaseUrl,
+      `update amo_integrations set "lastErrorCode" = 'redirect_uri_mismatch',
+      "redirectUri" = 'http://127.0.0.1:1/callback', "pacePerSecond" = 0.00001`,
+    )
+    await query(databaseUrl, `update amo_tokens set status = 'reauth_required'`)
+    const sick = await diagnose(databaseUrl)
+    t.match(sick.of('integrations'), [
+      { verdict: 'warn', found: /paused by operator/, remedy: /integrations resume amocrm/ },
+      { verdict: 'fail', found: /redirect URI is not/, remedy: /AMO_REDIRECT_URI/ },
+    ])
+    t.match(sick.of('redirect URIs'), [{ verdict: 'warn', found: /cannot be reached/ }])
+    t.match(sick.of('load'), [{ verdict: 'ok' }, { verdict: 'warn', remedy: /reauth_required/ }])
+    await query(
+      databaseUrl,
+      `update amo_tokens set status = 'active', "nextAttemptAt" = now() - interval '1 hour'`,
+    )
+    t.match((await diagnose(databaseUrl)).of('load'), [
+      { verdict: 'fail', found: /% of the pace/, remedy: /PACE_PER_SECOND/ },
+      { verdict: 'warn', found: /due for 60 minutes/ },
+    ])
+    await sandbox.close()
+    t.match((await diagnose(databaseUrl)).of('provider'), [
+      { verdict: 'fail', found: /cannot be reached \(ECONNREFUSED\)/, remedy: /firewall/ },
+    ])
+  })
+
+  const bouncer = findPgBouncer()
+  const skip = bouncer === undefined && 'pgbouncer is not installed: apt-get install pgbouncer'
+  await t.test(
+    'pooler: a transaction pooler without DATABASE_DIRECT_URL fails',
+    { skip },
+    async (t) => {
+      if (bouncer === undefined) return
+      const through = {
+        session: await startPgBouncer(t, bouncer, databaseUrl, 'session'),
+        transaction: await startPgBouncer(t, bouncer, databaseUrl, 'transaction'),
+      }
+      const pooler = async (url: string, direct?: string) =>
+        (await diagnose(url, direct === undefined ? {} : { DATABASE_DIRECT_URL: direct })).of(
+          'pooler',
+        )
+      t.match(await pooler(databaseUrl), [{ verdict: 'ok', found: 'none in between' }])
+      t.match(await pooler(through.transaction), [
+        {
+          verdict: 'fail',
+          found: /DATABASE_DIRECT_URL is not set/,
+          remedy: /Set DATABASE_DIRECT_URL/,
+        },
+      ])
+      t.match(await pooler(through.transaction, databaseUrl), [{ verdict: 'ok', found: /past it/ }])
+      t.match(await pooler(through.transaction, through.transaction), [{ verdict: 'fail' }])
+      t.match(await pooler(through.session), [{ verdict: 'warn', found: /session pooler/ }])
+    },
+  )
+})
+
+t.test('doctor on embedded storage: beside a running broker, and alone', async (t) => {
+  const broker = await startBroker(t, {})
+  const env = { ENCRYPTION_KEYS, DATA_DIR: broker.dataDir }
+  const beside = await runCli(['doctor'], env)
+  t.match(beside, { code: 0, out: /WARN {2}database +the embedded storage is in use by a running/ })
+  await broker.stop()
+  const alone = await runCli(['doctor'], env)
+  t.match(alone, { code: 1, out: /OK {4}database +embedded storage opens/ })
+  t.match(alone.out, /FAIL {2}provider +amocrm: http:\/\/127\.0\.0\.1:1 cannot be reached/)
+})
