@@ -8,10 +8,12 @@ import { onboard, type Subject } from './subjects.ts'
 const ROUND_MS = 1_000
 /** What stops the brokers may stop them for so long before somebody comes and looks. */
 const STOPPED_MS = 4_000
+const RECHECKED_MS = 4_000
 
 /**
  * The people around the brokers: they authorize again what is truly lost, resume what was halted, and close breakers, so that
- * the run goes on. An account that was condemned although the brokers hold a pair that lives is left alone: they must revive it.
+ * the run goes on. An account that was condemned although the brokers hold a pair that lives is left to them: they must revive it,
+ * only sooner than in life.
  */
 export class Operator {
   /** Why accounts had to be authorized again. */
@@ -55,11 +57,21 @@ export class Operator {
   async #look(subject: Subject): Promise<void> {
     const { vault } = this.#stage
     const [holding] = await readHoldings(vault.db, vault.keyRing, subject.accountId)
-    if (holding?.status !== 'reauth_required' || this.mayRevive(subject, holding)) return
+    if (holding?.status !== 'reauth_required') return
+    if (this.mayRevive(subject, holding)) return this.#letTimePass(subject)
     const reason = this.#reasonOf(subject, holding)
     this.lossCounts.set(reason, (this.lossCounts.get(reason) ?? 0) + 1)
     await onboard(this.#stage, subject)
     this.#stage.reauthorized.set(subject.accountId, Date.now())
+  }
+
+  /** A condemned account is asked about again after minutes, hours, days: they pass in seconds. */
+  async #letTimePass({ integration, accountId }: Subject): Promise<void> {
+    await sql`
+      update amo_tokens set "nextAttemptAt" = now() + ${RECHECKED_MS} * interval '1 millisecond'
+      where integration = ${integration} and "accountId" = ${accountId} and status = 'reauth_required'
+        and "nextAttemptAt" > now() + ${RECHECKED_MS} * interval '1 millisecond'
+    `.execute(this.#stage.vault.db)
   }
 
   /** Whether the brokers hold, or must hold, a pair of this account that the provider would accept. */

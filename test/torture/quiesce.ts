@@ -23,13 +23,6 @@ export async function heal(stage: Stage): Promise<void> {
   }
 }
 
-/** Condemned accounts are asked about again after minutes, hours, days: that time passes at once. */
-async function letTimePass({ vault }: Stage): Promise<void> {
-  await sql`update amo_tokens set "nextAttemptAt" = now() where status = 'reauth_required'`.execute(
-    vault.db,
-  )
-}
-
 /**
  * Waits until nothing is unfinished: no claim, nobody active with a dead pair, nobody condemned whom the brokers can revive.
  * Returns what is left of that when the limit is over.
@@ -43,7 +36,6 @@ export async function quiesce(
   let left = await unfinished(stage, operator)
   while (!signal.aborted && left.length > 0 && Date.now() < endMs) {
     stage.incidents.note(`unfinished: ${left.slice(0, 3).join('; ')}${left.length > 3 ? ' …' : ''}`)
-    await letTimePass(stage)
     await delay(ROUND_MS)
     left = await unfinished(stage, operator)
   }
