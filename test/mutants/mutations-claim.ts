@@ -183,6 +183,6 @@ export const CLAIM_MUTATIONS: Mutation[] = [
         replace: '',
       },
     ],
-    tests: [{ file: 'test/interleavings.prop.ts' }],
+    tests: [{ file: 'test/interleavings.test.ts' }],
   },
 ]

@@ -9,7 +9,7 @@ const FENCE = `      and generation = \${answer.generation} and "refreshTokenFin
 
 const claimTest = (only: RegExp) => [{ file: 'test/claim.test.ts', only }]
 const race = (only: RegExp) => [{ file: 'test/races.test.ts', only }]
-const SCHEDULES = [{ file: 'test/interleavings.prop.ts' }]
+const SCHEDULES = [{ file: 'test/interleavings.test.ts' }]
 
 /** Commit only while the attempt is unfinished. */
 const BY_ATTEMPT = {

@@ -145,6 +145,6 @@ export const VERDICT_MUTATIONS: Mutation[] = [
   {
     guard: 'R5: a look and a condemnation as two statements',
     edits: TWO_STATEMENTS,
-    tests: [{ file: 'test/interleavings.prop.ts' }],
+    tests: [{ file: 'test/interleavings.test.ts' }],
   },
 ]

@@ -31,25 +31,32 @@ t.test(
   'refreshes of one account by three replicas, in whatever order and with whatever faults',
   { timeout: 0 },
   async (t) => {
-    const seed = Number(SCHEDULE_SEED ?? Date.now() % 2 ** 31)
+    // `npm test` plays the same ones each time; whoever wants more wants others.
+    const seed = Number(SCHEDULE_SEED ?? (SCHEDULES === undefined ? 1 : Date.now() % 2 ** 31))
     process.stderr.write(`seed ${seed}\n`)
     const counts = { schedules: 0, moves: 0, sends: 0 }
     const runLane = async (lane: number) => {
       const database = await openLane(t)
+      let playing: Promise<unknown> = Promise.resolve()
       const property = fc.asyncProperty(schedules, async (schedule) => {
-        const { violations, trace, sends } = await play(database, schedule)
+        const played = play(database, schedule)
+        playing = played
+        const { violations, trace, sends } = await played
         counts.schedules += 1
         counts.moves += trace.length
         counts.sends += sends
         if (violations.length > 0) throw new Error([...violations, ...trace].join('\n'))
       })
-      return fc.check(property, {
+      const details = await fc.check(property, {
         seed: seed + lane,
         ...(SCHEDULE_PATH === undefined ? {} : { path: SCHEDULE_PATH }),
         numRuns: Number(SCHEDULES ?? 1_000_000),
         ...(SCHEDULES === undefined ? { interruptAfterTimeLimit: LIMIT_MS } : {}),
         endOnFailure: true,
       })
+      // The time limit leaves a schedule in the middle, and its connections taken.
+      await playing.catch(() => {})
+      return details
     }
     const results = await Promise.all(Array.from({ length: LANES }, (_, lane) => runLane(lane)))
     for (const { failed, seed, counterexamplePath, errorInstance } of results) {
