@@ -1,27 +1,65 @@
 import { type Command, Option } from '@commander-js/extra-typings'
 import type { Static } from 'typebox'
-import type { AccountSchema } from '../accounts/schemas.ts'
+import type { RemovedSchema } from '../accounts/schemas.ts'
 import type { TokenSchema } from '../tokens/schemas.ts'
-import { callBroker, callPages } from './api.ts'
-import { UsageError } from './failure.ts'
+import { type Account, findAccounts, showAccount, statusText } from './account.ts'
+import { accountPath, callBroker } from './api.ts'
+import { checkCommand } from './check.ts'
+import { importCommand } from './import.ts'
 import { ACCOUNT, INTEGRATION_OF_ACCOUNT, JSON_FLAG } from './options.ts'
-import { type Column, printFields, printJson, printTable, relative, timeText } from './output.ts'
-
-export type Account = Static<typeof AccountSchema>
+import { type Column, printJson, printTable, relative, timeText } from './output.ts'
+import { confirm } from './secret-input.ts'
 
 const COLUMNS: Column<Account>[] = [
   { title: 'ACCOUNT', of: ({ domain }) => domain },
   { title: 'ID', of: (account) => account.account_id },
   { title: 'INTEGRATION', of: ({ integration }) => integration },
-  { title: 'STATUS', of: ({ status, paused }) => (paused ? `${status}, paused` : status) },
+  { title: 'STATUS', of: statusText },
   { title: 'TOKEN EXPIRES', of: (account) => relative(account.expires_at) },
   { title: 'LAST REFRESH', of: (account) => relative(account.last_refresh_at) },
   { title: 'LAST ERROR', of: (account) => account.last_error?.code },
 ]
 
+const ACTIONS = {
+  approve: 'hands its token out from now on: of an account that nobody expected',
+  'take-over': 'ends the shadow of an imported account: this broker refreshes it from now on',
+  pause: 'serves what it has and does not refresh it',
+  resume: 'refreshes it again',
+} as const
+
 /** `accounts …` */
 export function accountCommands(program: Command): void {
   const accounts = program.command('accounts').description('the accounts that are kept alive')
+  listCommand(accounts)
+  accounts
+    .command('show')
+    .description('all that is known of one, and what to do about its last error')
+    .argument(...ACCOUNT)
+    .option(...INTEGRATION_OF_ACCOUNT)
+    .option(...JSON_FLAG)
+    .action(async (account, { integration, json }) => {
+      const query = { integration }
+      showAccount(await callBroker<Account>('GET', accountPath(account), { query }), json)
+    })
+  checkCommand(accounts)
+  refreshCommand(accounts)
+  for (const [name, description] of Object.entries(ACTIONS)) {
+    accounts
+      .command(name)
+      .description(description)
+      .argument(...ACCOUNT)
+      .option(...INTEGRATION_OF_ACCOUNT)
+      .option(...JSON_FLAG)
+      .action(async (account, { integration, json }) => {
+        const query = { integration }
+        showAccount(await callBroker<Account>('POST', accountPath(account, name), { query }), json)
+      })
+  }
+  removeCommand(accounts)
+  importCommand(accounts)
+}
+
+function listCommand(accounts: Command): void {
   accounts
     .command('list')
     .description('the state of all of them')
@@ -36,46 +74,13 @@ export function accountCommands(program: Command): void {
     )
     .option(...JSON_FLAG)
     .action(async ({ integration, status, json }) => {
-      const all = await callPages<Account>('/accounts', 'accounts')
-      const wanted = all.filter(
+      const wanted = (await findAccounts()).filter(
         (account) =>
           (integration === undefined || account.integration === integration) &&
           (status === undefined || account.status === status),
       )
       if (json) printJson(wanted)
       else printTable(wanted, COLUMNS, 'no account')
-    })
-  showCommand(accounts)
-  refreshCommand(accounts)
-  for (const [name, description] of [
-    ['approve', 'hands its token out from now on: of an account that nobody expected'],
-    ['pause', 'serves what it has and does not refresh it'],
-    ['resume', 'refreshes it again'],
-  ] as const) {
-    accounts
-      .command(name)
-      .description(description)
-      .argument(...ACCOUNT)
-      .option(...INTEGRATION_OF_ACCOUNT)
-      .option(...JSON_FLAG)
-      .action(async (account, { integration, json }) => {
-        show(
-          await callBroker<Account>('POST', pathOf(account, name), { query: { integration } }),
-          json,
-        )
-      })
-  }
-}
-
-function showCommand(accounts: Command): void {
-  accounts
-    .command('show')
-    .description('all that is known of one, and what to do about its last error')
-    .argument(...ACCOUNT)
-    .option(...INTEGRATION_OF_ACCOUNT)
-    .option(...JSON_FLAG)
-    .action(async (account, { integration, json }) => {
-      show(await callBroker<Account>('GET', pathOf(account), { query: { integration } }), json)
     })
 }
 
@@ -90,52 +95,37 @@ function refreshCommand(accounts: Command): void {
     .addHelpText('after', '\nThe token itself is not shown: GET /tokens/:account hands it out.')
     .action(async (account, { integration, force, json }) => {
       const query = { integration }
-      const { generation } = await callBroker<Account>('GET', pathOf(account), { query })
+      const { generation } = await callBroker<Account>('GET', accountPath(account), { query })
       const body = force ? { force: true } : { generation }
-      const path = `/tokens/${encodeURIComponent(account)}/refresh`
       const { access_token: _, ...token } = await callBroker<Static<typeof TokenSchema>>(
         'POST',
-        path,
+        `/tokens/${encodeURIComponent(account)}/refresh`,
         { query, body },
       )
       if (json) return printJson(token)
       const isNew = token.generation !== generation
-      console.log(
-        isNew
-          ? `A new token, generation ${token.generation}, expires ${timeText(token.expires_at)}.`
-          : `The token works and was not replaced: generation ${token.generation}, expires ${timeText(token.expires_at)}.`,
-      )
+      const what = isNew ? 'A new token' : 'The token works and was not replaced'
+      console.log(`${what}: generation ${token.generation}, expires ${timeText(token.expires_at)}.`)
     })
 }
 
-function pathOf(account: string, action?: string): string {
-  if (account === '') throw new UsageError('the account is empty')
-  const path = `/accounts/${encodeURIComponent(account)}`
-  return action === undefined ? path : `${path}/${action}`
-}
-
-function show(account: Account, json: true | undefined): void {
-  if (json) printJson(account)
-  else showFields(account)
-}
-
-function showFields(account: Account): void {
-  const error = account.last_error
-  printFields({
-    account: account.domain,
-    id: account.account_id,
-    integration: account.integration,
-    kind: account.kind,
-    status: account.paused ? `${account.status}, paused` : account.status,
-    generation: account.generation,
-    'token expires': timeText(account.expires_at),
-    'refresh planned': timeText(account.next_attempt_at ?? account.refresh_at),
-    'last refresh': timeText(account.last_refresh_at),
-    'refresh token expires': timeText(account.refresh_token_expires_at),
-    'failed attempts': account.failed_attempts,
-    'connected since': timeText(account.created_at),
-    'last error': error === null ? undefined : `${error.code}, ${timeText(error.at)}`,
-    problem: error?.problem,
-    remedy: error?.remedy,
-  })
+function removeCommand(accounts: Command): void {
+  accounts
+    .command('remove')
+    .description('removes it with every copy of its tokens, and says what remains')
+    .argument(...ACCOUNT)
+    .option(...INTEGRATION_OF_ACCOUNT)
+    .option('--yes', 'asks nothing')
+    .option(...JSON_FLAG)
+    .action(async (account, { integration, yes, json }) => {
+      const query = { integration }
+      if (!yes) await confirm(`Type ${account} to remove it with its tokens:`, account)
+      const path = accountPath(account)
+      const gone = await callBroker<Static<typeof RemovedSchema>>('DELETE', path, { query })
+      if (json) return printJson(gone)
+      console.log(`${gone.domain ?? gone.account_id} is removed:`)
+      for (const each of gone.removed) console.log(`  - ${each}`)
+      console.log('What remains:')
+      for (const each of gone.remains) console.log(`  - ${each}`)
+    })
 }

@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Failure } from './failure.ts'
+import { Failure, UsageError } from './failure.ts'
 
 /** Longer than the broker itself waits for the provider. */
 const LIMIT_MS = 90_000
 
 export interface Call {
   query?: Record<string, string | number | undefined>
+  headers?: Record<string, string>
   body?: unknown
 }
 
@@ -33,7 +34,10 @@ export async function callBroker<T>(method: Method, path: string, call: Call = {
   for (const [name, value] of Object.entries(call.query ?? {})) {
     if (value !== undefined) url.searchParams.set(name, String(value))
   }
-  const headers: Record<string, string> = { authorization: `Bearer ${brokerKey()}` }
+  const headers: Record<string, string> = {
+    authorization: `Bearer ${brokerKey()}`,
+    ...call.headers,
+  }
   if (call.body !== undefined) headers['content-type'] = 'application/json'
   const body = call.body === undefined ? null : JSON.stringify(call.body)
   const signal = AbortSignal.timeout(LIMIT_MS)
@@ -41,11 +45,18 @@ export async function callBroker<T>(method: Method, path: string, call: Call = {
     throw unreachable(base, error)
   })
   const answer: unknown = await readJson(response)
-  if (!response.ok) throw failureOf(response.status, answer)
+  if (!response.ok) throw failureOf(response, answer)
   return answer as T
 }
 
-/** Every page of a list that is paged by `next` and `after`, or `before` for one that goes back in time. */
+/** Of one account, or of what is done with it. */
+export function accountPath(account: string, action?: string): string {
+  if (account === '') throw new UsageError('the account is empty')
+  const path = `/accounts/${encodeURIComponent(account)}`
+  return action === undefined ? path : `${path}/${action}`
+}
+
+/** Every page of a list that is paged by `next` and `after`. */
 export async function callPages<T>(path: string, items: string, call: Call = {}): Promise<T[]> {
   const all: T[] = []
   let after: string | undefined
@@ -69,7 +80,7 @@ async function readJson(response: Response): Promise<unknown> {
   }
 }
 
-function failureOf(status: number, answer: unknown): Failure {
+function failureOf({ status, headers }: Response, answer: unknown): Failure {
   if (answer === undefined) {
     return new Failure(`HTTP ${status} from something that is no broker`, {
       remedy: 'BROKER_URL must be the internal listener, INTERNAL_PORT (3000), not the public one.',
@@ -81,6 +92,7 @@ function failureOf(status: number, answer: unknown): Failure {
     remedy: remedy === undefined ? undefined : `${remedy}${link}`,
     code,
     requestId: request_id,
+    retryAfterSeconds: Number(headers.get('retry-after')) || undefined,
   })
 }
 

@@ -9,6 +9,8 @@ export interface FailureExtras {
   /** The broker's code, and the request that its log knows. */
   code?: string | undefined
   requestId?: string | undefined
+  /** Of a broker that says "later". */
+  retryAfterSeconds?: number | undefined
 }
 
 /** What a command could not do. The message holds no secret. */

@@ -1,12 +1,11 @@
 import type { Command } from '@commander-js/extra-typings'
 import type { Static } from 'typebox'
-import type { IntegrationSchema } from '../integrations/schemas.ts'
+import type { RemovedIntegrationSchema } from '../integrations/schemas.ts'
 import { callBroker } from './api.ts'
+import { type Integration, integrationPath, setCommand } from './integration-set.ts'
 import { JSON_FLAG } from './options.ts'
 import { type Column, printJson, printTable } from './output.ts'
-import { readSecret } from './secret-input.ts'
-
-type Integration = Static<typeof IntegrationSchema>
+import { confirm, readSecret } from './secret-input.ts'
 
 const COLUMNS: Column<Integration>[] = [
   { title: 'INTEGRATION', of: ({ name }) => name },
@@ -45,10 +44,15 @@ export function integrationCommands(program: Command): void {
       .argument('<integration>', 'its name')
       .option(...JSON_FLAG)
       .action(async (integration, { json }) => {
-        show([await callBroker<Integration>('POST', `${pathOf(integration)}/${name}`)], json)
+        show(
+          [await callBroker<Integration>('POST', `${integrationPath(integration)}/${name}`)],
+          json,
+        )
       })
   }
+  setCommand(integrations, show)
   nextSecretCommand(integrations)
+  removeCommand(integrations)
 }
 
 function nextSecretCommand(integrations: Command): void {
@@ -62,7 +66,7 @@ function nextSecretCommand(integrations: Command): void {
       '\nThe secret is asked for, or read from standard input or CLIENT_SECRET.',
     )
     .action(async (integration, { remove }) => {
-      const path = `${pathOf(integration)}/next-client-secret`
+      const path = `${integrationPath(integration)}/next-client-secret`
       if (remove) await callBroker('DELETE', path)
       else {
         const request = { variable: 'CLIENT_SECRET', label: 'Next client secret' }
@@ -76,8 +80,19 @@ function nextSecretCommand(integrations: Command): void {
     })
 }
 
-function pathOf(integration: string): string {
-  return `/integrations/${encodeURIComponent(integration)}`
+function removeCommand(integrations: Command): void {
+  integrations
+    .command('remove')
+    .description('removes one that has no accounts, and says what remains')
+    .argument('<integration>', 'its name')
+    .option('--yes', 'asks nothing')
+    .action(async (name, { yes }) => {
+      if (!yes) await confirm(`Type ${name} to remove it with its client secrets:`, name)
+      const path = integrationPath(name)
+      const gone = await callBroker<Static<typeof RemovedIntegrationSchema>>('DELETE', path)
+      console.log(`${gone.name} is removed: ${gone.removed.join(', ')}.`)
+      for (const each of gone.remains) console.log(`  remains: ${each}`)
+    })
 }
 
 function show(integrations: Integration[], json: true | undefined): void {

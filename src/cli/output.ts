@@ -4,6 +4,12 @@ const MINUTE = 60
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 const GAP = '  '
+const BAR_WIDTH = 30
+const MARKS = {
+  ok: styleText('green', '✔'),
+  warn: styleText('yellow', '!'),
+  fail: styleText('red', '✖'),
+}
 
 export interface Column<T> {
   title: string
@@ -59,6 +65,18 @@ export function timeText(time: string | null | undefined): string {
   return time ? `${time} (${relative(time)})` : '-'
 }
 
+/** A sign in front of a line. */
+export function mark(kind: 'ok' | 'warn' | 'fail'): string {
+  return MARKS[kind]
+}
+
+/** How far it is, where somebody watches. */
+export function showBar(done: number, all: number): void {
+  const filled = Math.floor((done / all) * BAR_WIDTH)
+  const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled)
+  showProgress(`${bar} ${done} of ${all}`)
+}
+
 /** A line of stderr that is written over and over, where somebody watches; nothing elsewhere. */
 export function showProgress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
@@ -69,7 +87,7 @@ export function endProgress(): void {
 }
 
 /** What came over the wire must not steer the terminal. */
-function printable(value: string | number | null | undefined): string {
+export function printable(value: string | number | null | undefined): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out
   return String(value ?? '-').replace(/[\x00-\x1f\x7f-\x9f]/g, ' ')
 }

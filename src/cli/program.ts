@@ -2,9 +2,11 @@ import { Command } from '@commander-js/extra-typings'
 import packageJson from '../../package.json' with { type: 'json' }
 import { accountCommands } from './accounts.ts'
 import { auditCommands } from './audit.ts'
+import { checkCommand } from './check.ts'
 import { clientCommands } from './clients.ts'
 import { databaseCommands } from './database.ts'
 import { doctorCommand } from './doctor.ts'
+import { exchangeCodeCommand } from './exchange.ts'
 import { integrationCommands } from './integrations.ts'
 import { onboardingCommands } from './onboarding.ts'
 import { projectCommands } from './project.ts'
@@ -34,7 +36,9 @@ export function buildProgram(): Command {
     .exitOverride()
     .addHelpText('after', HELP)
   accountCommands(program)
+  checkCommand(program)
   onboardingCommands(program)
+  exchangeCodeCommand(program)
   integrationCommands(program)
   clientCommands(program)
   auditCommands(program)
