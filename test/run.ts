@@ -19,6 +19,8 @@ Environment
   TEST_SERVICES      auto (default): the two above, then the default ports, then local binaries in
                      a temporary folder, then docker compose; or one way only: env, running, local,
                      compose
+  TEST_CHROMIUM      a Chromium or Chrome (default: the one on the PATH); without any the tests in a
+                     browser are skipped, and fail where CI is set
 
 Exit codes: 0 all passed; 1 something failed, or nothing ran; 130 and 143 interrupted.`
 
