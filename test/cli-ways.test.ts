@@ -176,6 +176,10 @@ t.test('accounts import, check, take-over, remove', { buffered: true }, async (t
     t.match(await cli([...one, '--domain', 'moving', '--shadow'], input), { code: 0 })
     t.match(await cli(['accounts', 'list']), { out: /\nmoving\.amocrm\.ru .*active, shadow/ })
     t.match((await broker.get('/tokens/moving')).body, { warning: 'shadow', use_for: 0 })
+    t.match(await cli(['accounts', 'list', '--shadow', '--names']), { out: 'moving.amocrm.ru\n' })
+    const both = await cli(['accounts', 'take-over', 'nobody', 'moving'])
+    t.match(both, { code: 1, err: /^nobody:\namo-broker: No such account/ })
+    t.match(both.out, /\nmoving\.amocrm\.ru .* active {2}/)
     t.match(await cli(['accounts', 'take-over', 'moving']), { code: 0, out: /status +active\n/ })
   })
 

@@ -5,6 +5,7 @@ import type { TokenSchema } from '../tokens/schemas.ts'
 import { type Account, findAccounts, showAccount, statusText } from './account.ts'
 import { accountPath, callBroker } from './api.ts'
 import { checkCommand } from './check.ts'
+import { tellFailure } from './failure.ts'
 import { importCommand } from './import.ts'
 import { ACCOUNT, INTEGRATION_OF_ACCOUNT, JSON_FLAG } from './options.ts'
 import { type Column, printJson, printTable, relative, timeText } from './output.ts'
@@ -47,16 +48,36 @@ export function accountCommands(program: Command): void {
     accounts
       .command(name)
       .description(description)
-      .argument(...ACCOUNT)
+      .argument('<accounts...>', 'account ids, domains or subdomains')
       .option(...INTEGRATION_OF_ACCOUNT)
       .option(...JSON_FLAG)
-      .action(async (account, { integration, json }) => {
-        const query = { integration }
-        showAccount(await callBroker<Account>('POST', accountPath(account, name), { query }), json)
-      })
+      .action((names, options) => actOnAll(name, names, options))
   }
   removeCommand(accounts)
   importCommand(accounts)
+}
+
+/** One after the other; one that fails does not stop the rest. */
+async function actOnAll(
+  action: string,
+  names: string[],
+  { integration, json }: { integration?: string | undefined; json?: true | undefined },
+): Promise<void> {
+  const done: Account[] = []
+  for (const name of names) {
+    const path = accountPath(name, action)
+    try {
+      done.push(await callBroker<Account>('POST', path, { query: { integration } }))
+    } catch (error) {
+      if (names.length === 1) throw error
+      console.error(`${name}:`)
+      process.exitCode = tellFailure(error)
+    }
+  }
+  const [first] = done
+  if (names.length === 1 && first !== undefined) showAccount(first, json)
+  else if (json) printJson(done)
+  else printTable(done, COLUMNS, 'none of them')
 }
 
 function listCommand(accounts: Command): void {
@@ -72,14 +93,18 @@ function listCommand(accounts: Command): void {
         'disconnected',
       ]),
     )
+    .option('--shadow', 'those alone that another service still refreshes')
+    .option('--names', 'domains alone, for xargs')
     .option(...JSON_FLAG)
-    .action(async ({ integration, status, json }) => {
+    .action(async ({ integration, status, shadow, names, json }) => {
       const wanted = (await findAccounts()).filter(
         (account) =>
           (integration === undefined || account.integration === integration) &&
-          (status === undefined || account.status === status),
+          (status === undefined || account.status === status) &&
+          (!shadow || account.shadow),
       )
-      if (json) printJson(wanted)
+      if (names) for (const each of wanted) console.log(each.domain ?? each.account_id)
+      else if (json) printJson(wanted)
       else printTable(wanted, COLUMNS, 'no account')
     })
 }
