@@ -3,6 +3,7 @@ import t from 'tap'
 import { openapiDocuments } from '../src/cli/openapi-documents.ts'
 import { ERRORS } from '../src/errors.ts'
 import { OPERATOR_KEY, startBroker } from './support/broker.ts'
+import { fromManyAddresses } from './support/clients.ts'
 import { createDatabase } from './support/database.ts'
 
 interface Operation {
@@ -108,10 +109,11 @@ t.test('a started broker', async (t) => {
   })
 
   await t.test('every operation answers 401 without a key, and the open ones do not', async (t) => {
+    const asker = fromManyAddresses(t, 15)
     for (const { name, method, path, operation } of operationsOf(internal)) {
-      const url = broker.url + path.replaceAll(/\{[^}]+\}/g, '1')
+      const named = path.replaceAll(/\{[^}]+\}/g, '1')
       for (const authorization of ['', 'Bearer wrong']) {
-        const { status } = await fetch(url, { method, headers: { authorization } })
+        const { status } = await asker(broker.url, method, named, { authorization })
         t.equal(status === 401, !OPEN.includes(name), `${operation.operationId}: ${status}`)
       }
     }
