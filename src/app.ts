@@ -16,9 +16,12 @@ import { IntegrationSchema } from './integrations/schemas.ts'
 import { clientSecretRoutes } from './integrations/secret-routes.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { disconnectRoutes } from './onboarding/disconnect-routes.ts'
+import { exchangeRoutes } from './onboarding/exchange-routes.ts'
 import { importRoutes } from './onboarding/import-routes.ts'
+import { connectLinkRoutes } from './onboarding/link-routes.ts'
 import { onboardingOperatorRoutes } from './onboarding/operator-routes.ts'
-import { connectLinkRoutes, onboardingRoutes } from './onboarding/routes.ts'
+import { onboardingRoutes } from './onboarding/routes.ts'
+import { isServerCall } from './onboarding/server-calls.ts'
 import { addressLimitPlugin } from './plugins/address-limit.ts'
 import { auditPlugin } from './plugins/audit.ts'
 import { authPlugin } from './plugins/auth.ts'
@@ -68,10 +71,11 @@ export async function buildInternalApp(options: AppOptions): Promise<FastifyInst
     await guarded.register(tokenRoutes, { tokens: broker.tokens })
     await guarded.register(accountRoutes, broker)
     await guarded.register(onboardingOperatorRoutes, broker)
+    await guarded.register(exchangeRoutes, broker)
     await guarded.register(importRoutes, { importer: broker.importer, database: broker.database })
     await guarded.register(integrationRoutes, broker)
     await guarded.register(editRoutes, broker)
-    await guarded.register(connectLinkRoutes, { links: broker.links })
+    await guarded.register(connectLinkRoutes, broker)
     await guarded.register(clientRoutes, { clients: broker.clients })
     await guarded.register(auditRoutes, { database: broker.database })
     await guarded.register(clientSecretRoutes, { integrations: broker.integrations })
@@ -144,9 +148,11 @@ function httpsOptions({ cert, key, clientCa }: InternalTls) {
 }
 
 function refuseUntilReady(app: FastifyInstance, broker: Broker): void {
-  app.addHook('onRequest', (_request, reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const { phase } = broker.health
     if (phase === 'ready') return done()
+    // It is not made again: it is kept until the broker is ready.
+    if (request.routeOptions.url === '/*' && isServerCall(request.query)) return done()
     // Whoever keeps this connection makes the next one with a replica that stays.
     if (phase === 'draining') return done(void reply.header('connection', 'close'))
     const detail = `The broker is ${phase}.`

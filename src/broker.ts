@@ -22,7 +22,9 @@ import { Keys } from './keys/service.ts'
 import { registerGauges } from './metrics/gauges.ts'
 import { createRefreshCounters } from './metrics/refresh-counters.ts'
 import { DisconnectHooks } from './onboarding/disconnect.ts'
+import { Exchanges } from './onboarding/exchanges.ts'
 import type { ImportDependencies } from './onboarding/import.ts'
+import { KeptCallbacks } from './onboarding/kept-callbacks.ts'
 import { KeptCodes } from './onboarding/kept-codes.ts'
 import { ConnectLinks } from './onboarding/links.ts'
 import { Onboarding } from './onboarding/service.ts'
@@ -62,6 +64,7 @@ export class Broker {
   readonly integrations: Integrations
   readonly links: ConnectLinks
   readonly lookup: TokenLookup
+  readonly exchanges: Exchanges
   readonly onboarding: Onboarding
   readonly disconnects: DisconnectHooks
   readonly tokens: Tokens
@@ -167,13 +170,17 @@ export class Broker {
       hash: clientKeys,
     })
     this.links = new ConnectLinks(database, integrations, hash('connect-link'))
+    const states = hash('connect-state')
+    this.exchanges = new Exchanges({ ...common, hash: hash('exchange-user'), states })
     this.onboarding = new Onboarding({
       ...common,
       committer,
       keyRing,
       keptCodes: new KeptCodes(spool, keyRing, log),
+      keptCallbacks: new KeptCallbacks(spool, keyRing, log),
+      exchanges: this.exchanges,
       links: this.links,
-      states: hash('connect-state'),
+      states,
       worker: { owner, deploymentId: sendsFor },
     })
     this.disconnects = new DisconnectHooks({

@@ -116,6 +116,20 @@ const INTERNAL: Record<string, Row> = {
     body: { integration: 'amocrm' },
     expected: [401, 403, 403, 403, 201],
   },
+  'POST /connect-links/reconnect': {
+    path: '/connect-links/reconnect',
+    body: {},
+    expected: OPERATORS_200,
+  },
+  'POST /accounts/exchange-api-key': {
+    path: '/accounts/exchange-api-key',
+    body: { integration: 'none', domain: 'demo', login: 'a@b.c', api_key: 'x'.repeat(20) },
+    expected: OPERATORS_404,
+  },
+  'GET /accounts/exchanges/:exchange': {
+    path: '/accounts/exchanges/00000000-0000-4000-8000-000000000000',
+    expected: OPERATORS_404,
+  },
   'PUT /integrations/:integration/next-client-secret': {
     path: '/integrations/nothing/next-client-secret',
     body: { client_secret: 'x' },

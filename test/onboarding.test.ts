@@ -159,13 +159,14 @@ t.test('what a callback can lack', async (t) => {
   await t.test('neither code nor error', (t) => rejected(t, new Browser(), path, 'no_code'))
 
   await t.test('no state, or what the provider writes instead', async (t) => {
-    for (const state of ['', '&state=', '&state=state', '&state=false']) {
-      await rejected(
-        t,
-        new Browser(),
-        `${path}?code=abc&referer=demo.amocrm.ru${state}`,
-        'no_state',
-      )
+    for (const [state, code] of [
+      ['', 'no_state'],
+      ['&state=', 'no_state'],
+      ['&state=state', 'state_placeholder'],
+      ['&state=false', 'state_placeholder'],
+    ] as const) {
+      const callback = `${path}?code=abc&referer=demo.amocrm.ru${state}`
+      await rejected(t, new Browser(), callback, code)
     }
   })
 

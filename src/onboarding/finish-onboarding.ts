@@ -18,6 +18,7 @@ import {
   type InboxRow,
   inboxAt,
   keepPair,
+  releaseDead,
   type Worker,
 } from './inbox.ts'
 import type { KeptCodes } from './kept-codes.ts'
@@ -131,6 +132,7 @@ export async function storeKeptCodes(onboarding: OnboardingDependencies): Promis
     // What holds no pair, and what belongs to another database, stays on the disk for a person to look at.
     if (pair === undefined || row === undefined) continue
     await putIntoInbox(onboarding, row, { pair, sentAt: new Date(sentAtMs) })
+    await releaseDead(onboarding.database.db, inboxId, onboarding.worker)
     onboarding.log.warn({ inbox: inboxId }, 'kept answer to a code found')
   }
 }

@@ -21,37 +21,40 @@ export interface Callback {
   exchangeId?: string
 }
 
+/** Of one integration, without any proof of where they come from: as many as the slow lane can work off while their codes live. */
+const MAX_UNPROVEN = 500
+
 /**
- * Stores a callback before anything is done about it; the code sealed. A code that came before gives the row of then:
- * its fingerprint is unique for ever.
+ * Stores a callback before anything is done about it; the code sealed; one insert. A code that came before gives the row of
+ * then: its fingerprint is unique for ever. Undefined: too many of the unproven kind wait already.
  */
 export async function receiveCallback(
   db: Kysely<Tables>,
   keyRing: KeyRing,
   fingerprints: KeyedHash,
-  callback: Callback,
-): Promise<string> {
-  const fingerprint = fingerprints.of(callback.code)
-  const secret = keyRing.seal(callback.code, inboxAt(fingerprint, 'secret'))
-  const inserted = await db
-    .insertInto('amo_inbox')
-    .values({
-      kind: 'callback',
-      origin: callback.origin,
-      integration: callback.integration,
-      fingerprint,
-      secret,
-      referer: callback.referer,
-      linkId: callback.linkId ?? null,
-      exchangeId: callback.exchangeId ?? null,
-    })
-    .onConflict((conflict) => conflict.column('fingerprint').doNothing())
-    .returning('id')
-    .executeTakeFirst()
-  if (inserted !== undefined) return inserted.id
-  const known = await findCallbackByCode(db, fingerprints, callback.code)
-  if (known === undefined) throw new Error('the inbox neither took the callback nor has it')
-  return known
+  { origin, integration, code, referer, linkId, exchangeId }: Callback,
+  receivedAtMs?: number,
+): Promise<{ id: string; isNew: boolean } | undefined> {
+  const fingerprint = fingerprints.of(code)
+  const secret = keyRing.seal(code, inboxAt(fingerprint, 'secret'))
+  const receivedAt =
+    receivedAtMs === undefined
+      ? sql`clock_timestamp()`
+      : sql`${new Date(receivedAtMs)}::timestamptz`
+  const { rows } = await sql<{ id: string }>`
+    insert into amo_inbox (kind, origin, integration, fingerprint, secret, referer, "linkId", "exchangeId", "receivedAt")
+    select 'callback', ${origin}, ${integration}, ${fingerprint}, ${secret}, ${referer}, ${linkId ?? null}::uuid,
+      ${exchangeId ?? null}::uuid, ${receivedAt}
+    where ${origin} <> 'install' or (select count(*) from amo_inbox
+      where kind = 'callback' and origin = 'install' and integration = ${integration}
+        and "finishedAt" is null) < ${MAX_UNPROVEN}
+    on conflict (fingerprint) do nothing
+    returning id
+  `.execute(db)
+  const [inserted] = rows
+  if (inserted !== undefined) return { id: inserted.id, isNew: true }
+  const known = await findCallbackByCode(db, fingerprints, code)
+  return known === undefined ? undefined : { id: known, isNew: false }
 }
 
 /** The id of the callback that brought this code before. */
@@ -76,7 +79,7 @@ export interface Worker {
 }
 
 /** A copy of the database presents no code: the original does. */
-function belongsTo(deploymentId: string | null): RawBuilder<unknown> {
+export function belongsTo(deploymentId: string | null): RawBuilder<unknown> {
   return sql`exists (select from amo_deployment where "deploymentId" = ${deploymentId})`
 }
 
@@ -122,6 +125,14 @@ export async function keepPair(
       "finishedAt" = null, outcome = null,
       "leaseUntil" = clock_timestamp() + ${LEASE_SECONDS} * interval '1 second'
     where id = ${id} and pair is null and ("finishedAt" is null or outcome = 'interrupted')
+  `.execute(db)
+}
+
+/** The process that worked on it has died, and left its answer on this disk: whoever comes first goes on, without its lease's end. */
+export async function releaseDead(db: Kysely<Tables>, id: string, me: Worker): Promise<void> {
+  await sql`
+    update amo_inbox set owner = null, "leaseUntil" = null
+    where id = ${id} and owner <> ${me.owner} and "finishedAt" is null
   `.execute(db)
 }
 
@@ -206,7 +217,7 @@ export async function findWaitingCallbacks(
   const { rows } = await sql<{ id: string }>`
     select id from amo_inbox
     where kind = 'callback' and "finishedAt" is null and "nextAttemptAt" <= clock_timestamp()
-      and ("presentedAt" is null or pair is not null)
+      and (pair is not null or ("presentedAt" is null and origin <> 'install'))
       and (owner is null or "leaseUntil" < clock_timestamp())
       and "receivedAt" < clock_timestamp() - interval '2 seconds' and ${belongsTo(deploymentId)}
     order by "nextAttemptAt" limit 20
@@ -221,20 +232,4 @@ export function findCallback(db: Kysely<Tables>, id: string): Promise<InboxRow |
     .where('id', '=', id)
     .where('kind', '=', 'callback')
     .executeTakeFirst()
-}
-
-/** The newest first, those before `before`. */
-export function findCallbacks(
-  db: Kysely<Tables>,
-  before: Date | undefined,
-  limit: number,
-): Promise<InboxRow[]> {
-  let query = db
-    .selectFrom('amo_inbox')
-    .selectAll()
-    .where('kind', '=', 'callback')
-    .orderBy('receivedAt', 'desc')
-    .limit(limit)
-  if (before !== undefined) query = query.where('receivedAt', '<', before)
-  return query.execute()
 }

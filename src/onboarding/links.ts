@@ -21,16 +21,26 @@ export interface LinkOrder {
   mode: Mode
   /** Id, domain or subdomain of the only account that the link is for. */
   expectedAccount: string | undefined
+  /** Of the page that opens the link in a window of its own, and is told how it ended. */
+  openerOrigin?: string | undefined
   createdBy: string
 }
 
 export interface ConnectLink {
   id: string
-  integration: string
+  /** Null: a button is to make it, and has not yet. */
+  integration: string | null
   mode: Mode
   expectedAccount: string | null
+  openerOrigin: string | null
   isUsed: boolean
   isExpired: boolean
+}
+
+export interface StoredLink {
+  id: string
+  url: string
+  expiresAt: Date
 }
 
 /**
@@ -51,7 +61,7 @@ export class ConnectLinks {
   }
 
   /** Throws `integration_not_found`. */
-  async create(order: LinkOrder): Promise<{ url: string; expiresAt: Date }> {
+  async create(order: LinkOrder): Promise<StoredLink> {
     return this.#store(randomBytes(TOKEN_BYTES).toString('base64url'), order)
   }
 
@@ -81,23 +91,23 @@ export class ConnectLinks {
 
   async #findWhere(condition: ReturnType<typeof sql>): Promise<ConnectLink | undefined> {
     const { rows } = await sql<ConnectLink>`
-      select id, integration, mode, "expectedAccount", "usedAt" is not null as "isUsed",
+      select id, integration, mode, "expectedAccount", "openerOrigin", "usedAt" is not null as "isUsed",
         "expiresAt" <= now() as "isExpired"
       from amo_connect_links where ${condition}
     `.execute(this.#database.db)
     return rows[0]
   }
 
-  async #store(token: string, order: LinkOrder): Promise<{ url: string; expiresAt: Date }> {
-    const integration = this.#integrations.get(order.integration)
-    const { rows } = await sql<{ expiresAt: Date }>`
+  async #store(token: string, order: LinkOrder): Promise<StoredLink> {
+    const integration = await this.#integrations.load(order.integration)
+    const { rows } = await sql<{ id: string; expiresAt: Date }>`
       insert into amo_connect_links
-        ("tokenHash", integration, mode, "expectedAccount", "createdBy", "expiresAt")
+        ("tokenHash", integration, mode, "expectedAccount", "openerOrigin", "createdBy", "expiresAt")
       values (${this.#hash.of(token)}, ${order.integration}, ${order.mode},
-        ${order.expectedAccount ?? null}, ${order.createdBy},
+        ${order.expectedAccount ?? null}, ${order.openerOrigin ?? null}, ${order.createdBy},
         now() + ${LINK_LIFETIME_SECONDS} * interval '1 second')
       on conflict ("tokenHash") do update set "createdAt" = amo_connect_links."createdAt"
-      returning "expiresAt"
+      returning id, "expiresAt"
     `.execute(this.#database.db)
     const [row] = rows
     if (row === undefined) throw new BrokerError('internal_error', 'The link was not stored.')

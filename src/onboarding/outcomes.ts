@@ -1,3 +1,4 @@
+import { EXCHANGE_REFUSALS } from '../provider/exchange-api-key.ts'
 import { REFUSALS } from '../provider/refusals.ts'
 
 interface Outcome {
@@ -20,10 +21,66 @@ const OUTCOMES = {
     problem: 'The callback had neither an authorization code nor an error.',
     remedy: 'Open the link again.',
   },
+  invalid_scope: {
+    title: 'A scope is not allowed',
+    problem: 'The integration asks for a scope that it was not given.',
+    remedy:
+      'Compare the scopes of the profile with those that are ticked in the integration’s settings.',
+  },
+  provider_error: {
+    title: 'The provider reported an error',
+    problem: 'The callback carries an error instead of a code.',
+    remedy: 'Open the link again; if it happens again, check the integration’s settings.',
+  },
   no_state: {
     title: 'This did not come from a connect link',
-    problem: 'The callback carries no state that the broker gave out.',
+    problem: 'The callback carries no state.',
+    remedy:
+      'Make a connect link (POST /connect-links) and open that one; for installations from inside the CRM set accepts_installs.',
+  },
+  state_placeholder: {
+    title: 'This did not come from a connect link',
+    problem: 'The callback carries the word that the provider writes where no state was sent.',
+    remedy:
+      'Somebody opened the consent page without the broker: make a connect link (POST /connect-links) and open that one.',
+  },
+  installs_off: {
+    title: 'Installations are not accepted',
+    problem: 'The integration was installed inside the CRM, and the broker does not take that.',
+    remedy:
+      'Set accepts_installs of the integration (PUT /integrations/:integration), then install it again, or make a connect link.',
+  },
+  too_many_installs: {
+    title: 'Too many installations are waiting',
+    problem: 'More callbacks without a state came in than can be worked off.',
+    remedy: 'Look in the log for where they come from; connect the account by a connect link.',
+  },
+  foreign_platform: {
+    title: 'This is another platform',
+    problem: 'The callback names another platform than the integration’s.',
+    remedy: 'Check that the redirect URI is set in one integration only.',
+  },
+  malformed_code: {
+    title: 'This is no authorization code',
+    problem: 'What the callback brings does not look like a code of the provider.',
     remedy: 'Make a connect link (POST /connect-links) and open that one.',
+  },
+  no_callback: {
+    title: 'The provider sent no code',
+    problem: 'The provider took the API key, and its server brought no code within 20 minutes.',
+    remedy:
+      'Check that the integration’s redirect URI is reachable from the internet and is that of the broker’s public listener.',
+  },
+  too_soon: {
+    title: 'Too soon',
+    problem: 'The provider takes one API key in five minutes by user and integration.',
+    remedy: 'Wait five minutes.',
+  },
+  secrets_missing: {
+    title: 'The integration is not there yet',
+    problem: 'The provider has not sent the new integration’s keys.',
+    remedy:
+      'Check that secrets_uri is the broker’s /hooks/secrets and reachable; press the button again.',
   },
   state_forged: {
     title: 'This did not come from your connect link',
@@ -122,7 +179,9 @@ const OUTCOMES = {
 export function explainOutcome(code: string): Outcome {
   const own = Object.entries(OUTCOMES).find(([name]) => name === code)?.[1]
   if (own !== undefined) return own
-  const refusal = Object.entries(REFUSALS).find(([name]) => name === code)?.[1]
+  const refusal = Object.entries({ ...REFUSALS, ...EXCHANGE_REFUSALS }).find(
+    ([name]) => name === code,
+  )?.[1]
   if (refusal !== undefined) return { title: 'The provider refused', ...refusal }
   return OUTCOMES.broken
 }

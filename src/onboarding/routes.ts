@@ -3,15 +3,15 @@ import cookie from '@fastify/cookie'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { requireOperator } from '../clients/caller.ts'
+import type { Health } from '../health/service.ts'
 import type { Integration, Integrations } from '../integrations/service.ts'
-import { auditing } from '../plugins/audit.ts'
-import { callerOf } from '../plugins/auth.ts'
 import { asBrokerError, problems } from '../plugins/problems.ts'
 import { authorizeUrl } from '../provider/profiles.ts'
 import type { ConnectLinks } from './links.ts'
-import { sendProblemPage, sendProgressPage } from './pages.ts'
+import { sendProblemPage, sendProgressPage, sendReceivedPage } from './pages.ts'
+import { hasProof, isServerCall } from './server-calls.ts'
 import type { Onboarding } from './service.ts'
+import { UnprovenLimit } from './unproven-limit.ts'
 
 /** The person at the callback sees a page by then, finished or not. */
 const CALLBACK_WAIT_MS = 8_000
@@ -22,73 +22,17 @@ const BROWSER_ID = /^[\w-]{24}$/
 const PageSchema = { content: { 'text/html': { schema: Type.String() } } }
 const SeeOther = { description: 'to the page with a clean URL', type: 'null' } as const
 
-const Link = Type.Object({
-  url: Type.String({ description: 'for the browser of an administrator of the account' }),
-  expires_at: Type.String({ format: 'date-time' }),
-})
-
-/** Internal: an operator orders a connect link. */
-export const connectLinkRoutes: FastifyPluginAsyncTypebox<{ links: ConnectLinks }> = async (
-  app,
-  { links },
-) => {
-  app.post('/connect-links', {
-    schema: {
-      operationId: 'createConnectLink',
-      tags: ['onboarding'],
-      summary: 'A link that leads to the provider’s consent page',
-      body: Type.Object(
-        {
-          integration: Type.String({ minLength: 1, maxLength: 63 }),
-          mode: Type.Optional(Type.Enum(['popup', 'post_message'], { default: 'popup' })),
-          account: Type.Optional(
-            Type.String({
-              pattern: '^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$',
-              description: 'id, domain or subdomain of the only account that the link is for',
-            }),
-          ),
-        },
-        { additionalProperties: false },
-      ),
-      response: {
-        201: Link,
-        ...problems(
-          'bad_request',
-          'unauthorized',
-          'forbidden',
-          'too_many_requests',
-          'integration_not_found',
-          'storage_unavailable',
-          'internal_error',
-        ),
-      },
-    },
-    handler: async (request, reply) => {
-      const caller = callerOf(request)
-      requireOperator(caller, 'make connect links')
-      const { integration, mode = 'popup', account } = request.body
-      auditing(request, { detail: { integration, mode } })
-      const { url, expiresAt } = await links.create({
-        integration,
-        mode,
-        expectedAccount: account?.toLowerCase(),
-        createdBy: caller.name,
-      })
-      return reply.code(201).send({ url, expires_at: expiresAt.toISOString() })
-    },
-  })
-}
-
 export interface PublicRoutesOptions {
   integrations: Integrations
   links: ConnectLinks
   onboarding: Onboarding
+  health: Health
 }
 
 /** Public: what a person's browser comes by on its way through consent. */
 export const onboardingRoutes: FastifyPluginAsyncTypebox<PublicRoutesOptions> = async (
   app,
-  { integrations, links, onboarding },
+  { integrations, links, onboarding, health },
 ) => {
   await app.register(cookie)
   // A person looks here, so a failure is a page as well; the callback's own URL never stays in the browser.
@@ -107,6 +51,14 @@ export const onboardingRoutes: FastifyPluginAsyncTypebox<PublicRoutesOptions> = 
     return sendProblemPage(reply, problem, statusCode)
   })
 
+  const unproven = new UnprovenLimit()
+  /** Whom the page may tell; a database that is silent leaves that out. */
+  const openerOf = async (linkId: string | null) => {
+    if (linkId === null) return null
+    const link = await links.findById(linkId).catch(() => undefined)
+    return link?.openerOrigin ?? null
+  }
+
   app.get('/connect/:link', {
     schema: {
       operationId: 'openConnectLink',
@@ -124,7 +76,8 @@ export const onboardingRoutes: FastifyPluginAsyncTypebox<PublicRoutesOptions> = 
       if (link === undefined) return sendProblemPage(reply, 'link_unknown', 404)
       if (link.isUsed) return sendProblemPage(reply, 'link_used', 410)
       if (link.isExpired) return sendProblemPage(reply, 'link_expired', 410)
-      const integration = integrations.get(link.integration)
+      if (link.integration === null) return sendProblemPage(reply, 'link_unknown', 404)
+      const integration = await integrations.load(link.integration)
       const browserId =
         browserOf(request, integration) ?? randomBytes(BROWSER_ID_BYTES).toString('base64url')
       setBrowserCookie(reply, integration, browserId)
@@ -146,7 +99,7 @@ export const onboardingRoutes: FastifyPluginAsyncTypebox<PublicRoutesOptions> = 
     handler: async (request, reply) => {
       const progress = await onboarding.progress(request.params.id, PAGE_WAIT_MS)
       if (progress === undefined) return sendProblemPage(reply, 'link_unknown', 404)
-      return sendProgressPage(reply, progress)
+      return sendProgressPage(reply, progress, await openerOf(progress.linkId))
     },
   })
 
@@ -156,9 +109,17 @@ export const onboardingRoutes: FastifyPluginAsyncTypebox<PublicRoutesOptions> = 
       tags: ['onboarding'],
       summary: 'What was wrong with a callback: a page',
       params: Type.Object({ code: Type.String({ pattern: '^[a-z_]{1,40}$' }) }),
+      querystring: Type.Object({
+        link: Type.Optional(
+          Type.String({ format: 'uuid', description: 'whose page is told of the problem' }),
+        ),
+      }),
       response: { 400: PageSchema },
     },
-    handler: async (request, reply) => sendProblemPage(reply, request.params.code),
+    handler: async (request, reply) => {
+      const opener = await openerOf(request.query.link ?? null)
+      return sendProblemPage(reply, request.params.code, 400, opener)
+    },
   })
 
   app.get('/*', {
@@ -175,20 +136,41 @@ export const onboardingRoutes: FastifyPluginAsyncTypebox<PublicRoutesOptions> = 
         client_id: Type.Optional(Type.String({ maxLength: 100 })),
         error: Type.Optional(Type.String({ maxLength: 200 })),
         error_description: Type.Optional(Type.String({ maxLength: 1000 })),
+        from_widget: Type.Optional(Type.String({ maxLength: 10 })),
+        from_exchange: Type.Optional(Type.String({ maxLength: 10 })),
       }),
-      response: { 303: SeeOther, ...problems('bad_request', 'not_found') },
+      response: {
+        200: { ...PageSchema, description: 'to the provider’s server' },
+        303: SeeOther,
+        400: PageSchema,
+        429: PageSchema,
+        503: PageSchema,
+        ...problems('not_found'),
+      },
     },
     handler: async (request, reply) => {
       const [pathname = ''] = request.url.split('?')
-      const fitting = integrations.byRedirectPath(pathname)
-      const [first] = fitting
-      if (first === undefined) return reply.callNotFound()
-      const browserId = browserOf(request, first)
-      const received = await onboarding.receive(fitting, request.query, browserId)
       reply.headers({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
+      if (!hasProof(request.query)) unproven.count(request.ip)
+      if (health.phase === 'starting' || health.phase === 'unmigrated') {
+        // Nothing can be judged yet, and the provider's server does not call again.
+        onboarding.keepForLater(pathname, request.query)
+        return sendReceivedPage(reply)
+      }
+      const [first] = integrations.byRedirectPath(pathname)
+      if (first === undefined) return reply.callNotFound()
+      const { query } = request
+      if (isServerCall(query)) {
+        const received = await onboarding.receiveFromServer(pathname, query)
+        if (received === undefined || 'id' in received) return sendReceivedPage(reply)
+        request.log.warn({ problem: received.problem }, 'callback refused')
+        return sendProblemPage(reply, received.problem)
+      }
+      const received = await onboarding.receive(pathname, query, browserOf(request, first))
       if ('problem' in received) {
         request.log.warn({ problem: received.problem }, 'callback refused')
-        return reply.redirect(`/onboarding/problems/${received.problem}`, 303)
+        const link = received.linkId === undefined ? '' : `?link=${received.linkId}`
+        return reply.redirect(`/onboarding/problems/${received.problem}${link}`, 303)
       }
       await onboarding.progress(received.id, CALLBACK_WAIT_MS)
       return reply.redirect(`/onboarding/${received.id}`, 303)

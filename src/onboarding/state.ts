@@ -13,6 +13,32 @@ export function mintState(hash: KeyedHash, linkId: string, browserId: string): s
   return `${claim}.${hash.of(`${claim}.${browserId}`)}`
 }
 
+/** In place of a browser: no browser's id is so short. */
+const BUTTON = 'button'
+const EXCHANGE = 'exchange'
+
+/**
+ * The state of a button on somebody's page, which no browser opened through a link: whoever has it may use it, once, as with
+ * the link itself.
+ */
+export function mintButtonState(hash: KeyedHash, linkId: string, expiresAt: Date): string {
+  const claim = `${linkId}.${Math.floor(expiresAt.getTime() / 1000)}`
+  return `${claim}.${hash.of(`${claim}.${BUTTON}`)}`
+}
+
+/** The state that the provider's server brings along with the code for an API key. */
+export function mintExchangeState(hash: KeyedHash, exchangeId: string): string {
+  const claim = `${EXCHANGE}.${exchangeId}`
+  return `${claim}.${hash.of(claim)}`
+}
+
+/** The exchange that a state was made for; undefined: it is no such state. */
+export function checkExchangeState(hash: KeyedHash, state: string): string | undefined {
+  const [kind, exchangeId = '', mac = '', ...rest] = state.split('.')
+  if (kind !== EXCHANGE || rest.length > 0) return undefined
+  return hash.matches(`${EXCHANGE}.${exchangeId}`, mac) ? exchangeId : undefined
+}
+
 export type StateCheck =
   | { linkId: string }
   | { problem: 'state_forged' | 'state_expired' | 'other_browser' }
@@ -28,7 +54,9 @@ export function checkState(
     return { problem: 'state_forged' }
   }
   const claim = `${linkId}.${expiresAtSeconds}`
-  if (browserId === undefined) return { problem: 'other_browser' }
-  if (!hash.matches(`${claim}.${browserId}`, mac)) return { problem: 'state_forged' }
+  if (!hash.matches(`${claim}.${BUTTON}`, mac)) {
+    if (browserId === undefined) return { problem: 'other_browser' }
+    if (!hash.matches(`${claim}.${browserId}`, mac)) return { problem: 'state_forged' }
+  }
   return Number(expiresAtSeconds) * 1000 > Date.now() ? { linkId } : { problem: 'state_expired' }
 }

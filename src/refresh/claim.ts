@@ -125,11 +125,11 @@ export async function claimCanaries(claimant: Claimant): Promise<Claim[]> {
 const burst = sql`greatest(${MIN_BURST}::float8, i."pacePerSecond" * ${BURST_SECONDS}::float8)`
 
 /** Tokens in an integration's pace bucket at this moment. */
-const bucket = sql`least(${burst},
+export const bucket = sql`least(${burst},
   i."paceTokens" + i."pacePerSecond" * extract(epoch from clock_timestamp() - i."paceAt"))`
 
 /** How many claims of this lane the integration has room for: by its pace, and by what is unanswered. */
-function room(lane: Lane): RawBuilder<number> {
+export function room(lane: Lane): RawBuilder<number> {
   return sql<number>`(least(${bucket}, ${burst} - amo_unanswered(i.name)) - ${LANES[lane]}::float8)`
 }
 

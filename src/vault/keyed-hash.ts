@@ -10,6 +10,7 @@ export type HashPurpose =
   | 'client-key'
   | 'audit'
   | 'disconnect-hook'
+  | 'exchange-user'
 
 /**
  * Keyed hashes under keys derived from the deployment's root secret, which no key rotation changes:
