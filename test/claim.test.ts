@@ -231,6 +231,38 @@ t.test(
 )
 
 t.test(
+  'claims of what nobody reads: after what somebody reads, and never the last tokens',
+  async (t) => {
+    const ledger = await createLedger(t)
+    for (let id = 1; id <= 6; id += 1)
+      await ledger.addAccount({ integration: 'amocrm', accountId: id }, -id)
+    await query(
+      ledger.databaseUrl,
+      `update amo_integrations set "pacePerSecond" = 0.001, "paceTokens" = 4`,
+    )
+    // Monthly, and overdue for longer than all others; one of them has failed, which says nothing of its readers.
+    await query(
+      ledger.databaseUrl,
+      `update amo_tokens set "refreshAt" = now() - interval '30 days', "nextAttemptAt" = now() - interval '1 day',
+       "failedAttempts" = case when "accountId" = 1 then 3 else 0 end
+     where "accountId" between 1 and 5`,
+    )
+    const claimed = async (lane: 'due' | 'idle') =>
+      (await claimDueAccounts(ledger.claimant, 'amocrm', 10, lane))
+        .map(({ accountId }) => accountId)
+        .sort((left, right) => left - right)
+    t.same(await claimed('due'), [1, 6, KEY.accountId])
+    t.same(await claimed('idle'), [], 'one token is left, and it is not theirs')
+    await query(
+      ledger.databaseUrl,
+      `update amo_refresh_attempts set "finishedAt" = now(), outcome = 'not_sent'`,
+    )
+    await query(ledger.databaseUrl, `update amo_integrations set "paceTokens" = 4`)
+    t.equal((await claimed('idle')).length, 2, 'two are kept for who waits, and for what is in use')
+  },
+)
+
+t.test(
   'claim: the token comes sealed from the locked row, and the disk is waited for',
   async (t) => {
     const ledger = await createLedger(t)

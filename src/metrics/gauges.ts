@@ -46,7 +46,7 @@ export function registerGauges(registry: Registry, sources: GaugeSources): void 
   })
   new Gauge({
     name: 'amo_refresh_due_age_seconds',
-    help: 'How long the account that is overdue longest has been due; growing: the backlog does not fit the pace',
+    help: 'How long the account in use that is overdue longest has been due; growing: the backlog does not fit the pace',
     labelNames: ['integration'] as const,
     registers,
     async collect() {
@@ -81,7 +81,7 @@ async function findBacklogs({ db }: Database): Promise<Backlog[]> {
     select i.name as integration,
       greatest(0, coalesce(extract(epoch from clock_timestamp() - (
         select min(t."nextAttemptAt") from amo_tokens t
-        where t.integration = i.name and t.status in ('active', 'pending') and t.kind = 'oauth'
+        where t.integration = i.name and not amo_is_idle(t) and t.status in ('active', 'pending') and t.kind = 'oauth'
           and not t.paused and not t.shadow)), 0))::float8 as "dueSeconds",
       greatest(0, 1 - (i."paceTokens" + i."pacePerSecond" * extract(epoch from clock_timestamp() - i."paceAt"))
         / greatest(4, i."pacePerSecond" * 2))::float8 as "paceUsed"

@@ -87,19 +87,23 @@ export async function claimAccount(
   return claim
 }
 
-/** Claims accounts of an integration that are due, the longest waiting first, as many as its pace allows now. */
+/**
+ * Claims accounts of an integration that are due, the longest waiting first, as many as its pace allows now: in lane `due`
+ * those that somebody reads, in lane `idle` the others.
+ */
 export function claimDueAccounts(
   claimant: Claimant,
   integration: string,
   limit: number,
+  lane: 'due' | 'idle' = 'due',
 ): Promise<Claim[]> {
   const due = sql`
-    t."nextAttemptAt" <= now()
+    amo_is_idle(t) = ${lane === 'idle'} and t."nextAttemptAt" <= now()
     order by t."nextAttemptAt"
-    limit (select least(${limit}::float8, greatest(0, floor(${room('due')})))::int
+    limit (select least(${limit}::float8, greatest(0, floor(${room(lane)})))::int
       from amo_integrations i where i.name = ${integration})
     for no key update of t skip locked`
-  return claim_(claimant, integration, 'due', due)
+  return claim_(claimant, integration, lane, due)
 }
 
 /**
@@ -111,8 +115,9 @@ export async function claimCanaries(claimant: Claimant): Promise<Claim[]> {
   const { rows } = await sql<{ integration: string }>`
     select distinct integration from amo_open_breakers where "openUntil" <= clock_timestamp()
   `.execute(claimant.claims)
+  // Both, named so that the index serves it.
   const due = sql`
-    t."nextAttemptAt" <= now()
+    amo_is_idle(t) = any('{false,true}') and t."nextAttemptAt" <= now()
     order by random() limit 1
     for no key update of t skip locked`
   const claims = []

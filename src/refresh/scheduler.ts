@@ -34,10 +34,13 @@ export class Scheduler {
 
   async #refreshDue(): Promise<void> {
     for (const { name, state } of this.#engine.integrations.all()) {
-      const room = Math.min(BATCH, MAX_UNDER_WAY - this.#underWay)
-      if (state !== 'running' || room <= 0) continue
-      for (const claim of await claimDueAccounts(this.#engine.claimant, name, room))
-        this.#carryOut(claim)
+      if (state !== 'running') continue
+      for (const lane of ['due', 'idle'] as const) {
+        const room = Math.min(BATCH, MAX_UNDER_WAY - this.#underWay)
+        if (room <= 0) break
+        for (const claim of await claimDueAccounts(this.#engine.claimant, name, room, lane))
+          this.#carryOut(claim)
+      }
     }
     for (const claim of await claimCanaries(this.#engine.claimant)) this.#carryOut(claim)
   }
