@@ -94,4 +94,24 @@ t.test('consent in a browser', { skip, buffered: true }, async (t) => {
       await page.locator('h1', { hasText: 'demo.amocrm.ru is connected' }).waitFor()
     },
   )
+
+  await t.test('post_message, opened by a page: that page is told, and no other', async (t) => {
+    const { page, origin } = await openerPage(t, browser)
+    const told = () => page.evaluate('told')
+    const order = { mode: 'post_message', opener_origin: origin }
+    const consent = await openWindow(page, await orderLink(stage, order))
+    const closed = consent.waitForEvent('close')
+    await decide(consent, 'allow')
+    await closed
+    t.match(await told(), [
+      { origin: broker.publicUrl, data: { outcome: 'connected', domain: 'demo.amocrm.ru' } },
+    ])
+    t.equal(page.url(), `${origin}/`, 'the page itself stays where it was')
+
+    const stranger = await openerPage(t, browser)
+    const other = await openWindow(stranger.page, await orderLink(stage, order))
+    await decide(other, 'allow')
+    await other.waitForEvent('close').catch(() => {})
+    t.same(await stranger.page.evaluate('told'), [])
+  })
 })

@@ -221,6 +221,65 @@ t.test('accounts import, check, take-over, remove', { buffered: true }, async (t
 })
 
 t.test(
+  'the amoCRM guide, with the broker in the place of its backend',
+  { buffered: true },
+  async (t) => {
+    const stage = await setStage(t, { connect: false })
+    const { broker, sandbox } = stage
+    const { cli, json } = operatorOf(stage)
+    const order = ['exchange-api-key', '--integration', 'amocrm', '--domain', 'demo']
+    const login = ['--login', 'admin@example.com']
+
+    await t.test('the alternative: login and API key, refused with the reason', async (t) => {
+      t.match(await cli(order, 'sandbox-api-key'), { code: 2, err: /--login is missing/ })
+      const early = await cli([...order, ...login], 'sandbox-api-key')
+      t.match(early, { code: 1, err: /code: exchange_refused/ })
+      t.match(early.err, /remedy: .*Install/)
+    })
+
+    await t.test('the alternative: connected once the code has come', async (t) => {
+      const { account } = grantsOf(stage, 'demo')
+      sandbox.world.directory.integrations.get(CLIENT_ID)?.installedIn.add(account.key)
+      const done = await cli([...order, ...login], '', { API_KEY: 'sandbox-api-key' })
+      t.match(done, { code: 0, out: /^demo\.amocrm\.ru is connected: account \d+\.\n$/ })
+      t.equal((await broker.get('/tokens/demo')).status, 200)
+      const again = await cli([...order, ...login], 'sandbox-api-key')
+      t.match(again, { code: 1, err: /exchange_too_soon/ })
+      t.notMatch(done.out + again.err, 'sandbox-api-key')
+      const none = ['exchange-api-key', '--ask', '00000000-0000-4000-8000-000000000000']
+      t.match(await cli(none), { code: 1, err: /exchange_not_found/ })
+    })
+
+    await t.test('check: its SQL, and check', async (t) => {
+      const sql = 'SELECT "accountId", "expiresAt", "createdAt" FROM amo_tokens;'
+      t.match(await query(stage.databaseUrl, sql), [{ expiresAt: Date, createdAt: Date }])
+      t.match(await cli(['check', 'demo']), { code: 0 })
+      t.match(await json('onboardings'), [{ origin: 'exchange', outcome: 'connected' }])
+      t.match(await cli(['onboardings']), {
+        out: /\bexchange +amocrm +demo\.amocrm\.ru +connected/,
+      })
+    })
+
+    await t.test('reconnect: a link for each account that needs one', async (t) => {
+      t.match(await cli(['reconnect']), { code: 0, out: /^nobody has to/ })
+      await query(stage.databaseUrl, `update amo_tokens set status = 'reauth_required'`)
+      t.match(await json('reconnect'), [{ domain: 'demo.amocrm.ru', url: /\/connect\// }])
+      t.match(await cli(['reconnect', '--integration', 'none']), { out: /^nobody/ })
+      t.match(await cli(['reconnect', 'demo']), { code: 2, err: /demo is no account id/ })
+    })
+
+    await t.test('connect --opener-origin: checked', async (t) => {
+      const connect = ['connect', '--integration', 'amocrm', '--opener-origin']
+      t.match(await cli([...connect, 'https://crm.example.com']), { code: 0 })
+      t.match(await cli([...connect, 'https://crm.example.com/path']), {
+        code: 1,
+        err: /bad_request/,
+      })
+    })
+  },
+)
+
+t.test(
   'the Kommo guide, with the broker in the place of its scripts',
   { buffered: true },
   async (t) => {

@@ -6,7 +6,8 @@ import { checkCommand } from './check.ts'
 import { clientCommands } from './clients.ts'
 import { databaseCommands } from './database.ts'
 import { doctorCommand } from './doctor.ts'
-import { exchangeCodeCommand } from './exchange.ts'
+import { exchangeCodeCommand } from './exchange-code.ts'
+import { exchangeApiKeyCommand } from './exchange-api-key.ts'
 import { integrationCommands } from './integrations.ts'
 import { onboardingCommands } from './onboarding.ts'
 import { projectCommands } from './project.ts'
@@ -39,6 +40,7 @@ export function buildProgram(): Command {
   checkCommand(program)
   onboardingCommands(program)
   exchangeCodeCommand(program)
+  exchangeApiKeyCommand(program)
   integrationCommands(program)
   clientCommands(program)
   auditCommands(program)

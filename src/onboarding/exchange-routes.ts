@@ -10,7 +10,7 @@ import type { Exchange, Exchanges } from './exchanges.ts'
 import { explainOutcome } from './outcomes.ts'
 import { DomainField, IntegrationField } from './schemas.ts'
 
-const ExchangeSchema = Type.Object(
+export const ExchangeSchema = Type.Object(
   {
     id: Type.String(),
     integration: Type.String(),
