@@ -35,7 +35,8 @@ Example:
   $ amo-broker exchange-api-key --integration amocrm --domain reforyou.amocrm.ru --login email@example.com`,
     )
     .action(async ({ integration, domain, login, wait, ask, json }) => {
-      const begun = ask === undefined ? await begin({ integration, domain, login }) : await find(ask)
+      const begun =
+        ask === undefined ? await begin({ integration, domain, login }) : await find(ask)
       show(await settled(begun, wait), json)
     })
 }
