@@ -15,12 +15,14 @@ import { integrationRoutes } from './integrations/routes.ts'
 import { IntegrationSchema } from './integrations/schemas.ts'
 import { clientSecretRoutes } from './integrations/secret-routes.ts'
 import { metricsRoutes } from './metrics/routes.ts'
+import { buttonRoutes } from './onboarding/button-routes.ts'
 import { disconnectRoutes } from './onboarding/disconnect-routes.ts'
 import { exchangeRoutes } from './onboarding/exchange-routes.ts'
 import { importRoutes } from './onboarding/import-routes.ts'
 import { connectLinkRoutes } from './onboarding/link-routes.ts'
 import { onboardingOperatorRoutes } from './onboarding/operator-routes.ts'
 import { onboardingRoutes } from './onboarding/routes.ts'
+import { secretsRoutes } from './onboarding/secrets-routes.ts'
 import { isServerCall } from './onboarding/server-calls.ts'
 import { addressLimitPlugin } from './plugins/address-limit.ts'
 import { auditPlugin } from './plugins/audit.ts'
@@ -72,6 +74,7 @@ export async function buildInternalApp(options: AppOptions): Promise<FastifyInst
     await guarded.register(accountRoutes, broker)
     await guarded.register(onboardingOperatorRoutes, broker)
     await guarded.register(exchangeRoutes, broker)
+    await guarded.register(buttonRoutes, broker)
     await guarded.register(importRoutes, { importer: broker.importer, database: broker.database })
     await guarded.register(integrationRoutes, broker)
     await guarded.register(editRoutes, broker)
@@ -95,6 +98,7 @@ export async function buildPublicApp(options: AppOptions): Promise<FastifyInstan
     await open.register(addressLimitPlugin, broker)
     refuseUntilReady(open, broker)
     await open.register(disconnectRoutes, { hooks: broker.disconnects })
+    await open.register(secretsRoutes, broker)
     await open.register(onboardingRoutes, broker)
   })
   return app

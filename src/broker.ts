@@ -21,12 +21,14 @@ import { Integrations } from './integrations/service.ts'
 import { Keys } from './keys/service.ts'
 import { registerGauges } from './metrics/gauges.ts'
 import { createRefreshCounters } from './metrics/refresh-counters.ts'
+import type { ButtonsDependencies } from './onboarding/buttons.ts'
 import { DisconnectHooks } from './onboarding/disconnect.ts'
 import { Exchanges } from './onboarding/exchanges.ts'
 import type { ImportDependencies } from './onboarding/import.ts'
 import { KeptCallbacks } from './onboarding/kept-callbacks.ts'
 import { KeptCodes } from './onboarding/kept-codes.ts'
 import { ConnectLinks } from './onboarding/links.ts'
+import type { SecretsDependencies } from './onboarding/secrets-hook.ts'
 import { Onboarding } from './onboarding/service.ts'
 import { examineDisconnect } from './refresh/examine.ts'
 import { KeptAnswers } from './refresh/kept-answers.ts'
@@ -65,6 +67,8 @@ export class Broker {
   readonly links: ConnectLinks
   readonly lookup: TokenLookup
   readonly exchanges: Exchanges
+  readonly buttons: ButtonsDependencies
+  readonly secrets: SecretsDependencies
   readonly onboarding: Onboarding
   readonly disconnects: DisconnectHooks
   readonly tokens: Tokens
@@ -169,8 +173,11 @@ export class Broker {
       directory: this.directory,
       hash: clientKeys,
     })
-    this.links = new ConnectLinks(database, integrations, hash('connect-link'))
     const states = hash('connect-state')
+    const linkHash = hash('connect-link')
+    this.links = new ConnectLinks(database, integrations, linkHash)
+    this.buttons = { database, integrations, links: this.links, linkHash, states }
+    this.secrets = { ...common, keyRing, states }
     this.exchanges = new Exchanges({ ...common, hash: hash('exchange-user'), states })
     this.onboarding = new Onboarding({
       ...common,

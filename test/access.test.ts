@@ -121,6 +121,11 @@ const INTERNAL: Record<string, Row> = {
     body: {},
     expected: OPERATORS_200,
   },
+  'POST /buttons': {
+    path: '/buttons',
+    body: { integration: 'amocrm' },
+    expected: [401, 403, 403, 403, 201],
+  },
   'POST /accounts/exchange-api-key': {
     path: '/accounts/exchange-api-key',
     body: { integration: 'none', domain: 'demo', login: 'a@b.c', api_key: 'x'.repeat(20) },
@@ -177,6 +182,7 @@ const PUBLIC: Record<string, { path: string; status: number }> = {
     path: `/hooks/disconnect?account_id=1&client_uuid=x&signature=${'0'.repeat(64)}`,
     status: 403,
   },
+  'POST /hooks/secrets': { path: '/hooks/secrets', status: 400 },
   'GET /*': { path: `${CALLBACK}?code=canary`, status: 303 },
 }
 
@@ -251,7 +257,8 @@ t.test('every route × every kind of key, on both listeners', async (t) => {
   await t.test('public: no key opens or closes anything', async (t) => {
     for (const [route, { path, status }] of Object.entries(PUBLIC)) {
       for (const kind of Object.keys(keys) as Kind[]) {
-        const answer = await asker(broker.publicUrl, 'GET', path, headersOf(kind))
+        const [method = ''] = route.split(' ')
+        const answer = await asker(broker.publicUrl, method, path, headersOf(kind))
         t.equal(answer.status, status, `${route} ${kind}`)
       }
     }

@@ -1,7 +1,7 @@
 import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
 import type { Grant, Role } from '../clients/caller.ts'
 import type { StoredKey } from '../clients/store.ts'
-import type { ProviderName } from '../provider/profiles.ts'
+import type { Profile, ProviderName } from '../provider/profiles.ts'
 
 type GeneratedTime = ColumnType<Date, never, Date>
 type State = 'running' | 'paused' | 'halted'
@@ -31,7 +31,7 @@ export interface ExternalSeed {
   provider: ProviderName
   redirectUri: string
   sandboxOrigin: string | null
-  profile: Record<string, unknown>
+  profile: Partial<Profile>
 }
 
 /** The tables of `sql/`, for Kysely. What each column means stands there. */

@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox'
 import type { Profile } from '../provider/profiles.ts'
 import { explainFailure } from '../refresh/failures.ts'
 import { Secret } from '../vault/secret.ts'
-import type { IntegrationOrder } from './edit.ts'
+import type { IntegrationOrder, ProfileOverrides } from './edit.ts'
 import type { Integration } from './service.ts'
 
 const NAME = '^[a-z0-9][a-z0-9-]{0,62}$'
@@ -56,7 +56,6 @@ export const IntegrationBody = Type.Object(
 
 /** The order of an operator, in the words of the code. */
 export function orderFrom(body: Static<typeof IntegrationBody>): IntegrationOrder {
-  const { authorize_url, authorize_parameters, token_url, ...same } = body.profile ?? {}
   return {
     provider: body.provider,
     clientId: body.client_id,
@@ -64,12 +63,18 @@ export function orderFrom(body: Static<typeof IntegrationBody>): IntegrationOrde
     redirectUri: body.redirect_uri,
     acceptsInstalls: body.accepts_installs ?? false,
     sandboxOrigin: body.sandbox_origin ?? null,
-    profile: {
-      ...same,
-      ...(authorize_url === undefined ? {} : { authorizeUrl: authorize_url }),
-      ...(authorize_parameters === undefined ? {} : { authorizeParameters: authorize_parameters }),
-      ...(token_url === undefined ? {} : { tokenUrl: token_url }),
-    },
+    profile: overridesFrom(body.profile),
+  }
+}
+
+/** What a profile says otherwise, in the words of the code. */
+export function overridesFrom(profile: Static<typeof ProfileSchema> | undefined): ProfileOverrides {
+  const { authorize_url, authorize_parameters, token_url, ...same } = profile ?? {}
+  return {
+    ...same,
+    ...(authorize_url === undefined ? {} : { authorizeUrl: authorize_url }),
+    ...(authorize_parameters === undefined ? {} : { authorizeParameters: authorize_parameters }),
+    ...(token_url === undefined ? {} : { tokenUrl: token_url }),
   }
 }
 

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { sql, type Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import { type AccountKey, keyText } from '../accounts/account-key.ts'
 import type { Database } from '../db/database.ts'
-import type { Tables } from '../db/tables.ts'
+import type { ExternalSeed, Tables } from '../db/tables.ts'
 import { BrokerError } from '../errors.ts'
 import type { Integrations } from '../integrations/service.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
@@ -114,6 +114,28 @@ export class ConnectLinks {
     // On the origin of the redirect URI: the cookie that is set here must come along to the callback.
     return { url: new URL(`/connect/${token}`, integration.redirectUri).href, ...row }
   }
+}
+
+/** A link for a button that makes its integration: it has none yet, and its URL leads nowhere. */
+export async function storeExternalLink(
+  db: Kysely<Tables>,
+  tokenHash: string,
+  order: Omit<LinkOrder, 'integration'>,
+  seed: ExternalSeed,
+): Promise<{ id: string; expiresAt: Date }> {
+  return db
+    .insertInto('amo_connect_links')
+    .values({
+      tokenHash,
+      external: JSON.stringify(seed),
+      mode: order.mode,
+      expectedAccount: order.expectedAccount ?? null,
+      openerOrigin: order.openerOrigin ?? null,
+      createdBy: order.createdBy,
+      expiresAt: sql<Date>`now() + ${LINK_LIFETIME_SECONDS} * interval '1 second'`,
+    })
+    .returning(['id', 'expiresAt'])
+    .executeTakeFirstOrThrow()
 }
 
 /** Uses a link up for an account. False: it connected another one before. */

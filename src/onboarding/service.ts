@@ -21,6 +21,7 @@ import {
 import { type CallbackQuery, type Judged, judgeCallback } from './judge.ts'
 import type { KeptCallbacks } from './kept-callbacks.ts'
 import type { ConnectLink } from './links.ts'
+import { removeUnproved } from './secrets-hook.ts'
 import { SlowLane } from './slow-lane.ts'
 import { mintState } from './state.ts'
 import { atOnboardingStep } from './steps.ts'
@@ -183,6 +184,7 @@ export class Onboarding {
     const { database, worker } = this.#with
     await this.#judgeKept()
     await storeKeptCodes(this.#with)
+    await this.#removeUnproved()
     for (const id of await findWaitingCallbacks(database.db, worker)) this.#work(id)
   }
 
@@ -195,6 +197,11 @@ export class Onboarding {
       else log.info({ inbox: received.id }, 'kept callback stored')
       await keptCallbacks.forget(name)
     }
+  }
+
+  async #removeUnproved(): Promise<void> {
+    const names = await removeUnproved(this.#with.database)
+    if (names.length > 0) this.#with.log.warn({ integrations: names }, 'no code proved them')
   }
 
   #work(id: string): Promise<void> {
