@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify'
@@ -42,6 +43,8 @@ const CONNECTION_TIMEOUT_MS = 60_000
 /** How often Node looks for them; by itself only twice a minute. */
 const LOOK_INTERVAL_MS = 2_000
 const MAX_PARAM_LENGTH = 300
+const START_ID_BYTES = 8
+const RADIX = 36
 
 export interface AppOptions {
   broker: Broker
@@ -70,7 +73,7 @@ export async function buildInternalApp(options: AppOptions): Promise<FastifyInst
     guarded.addSchema(IntegrationSchema)
     await guarded.register(authPlugin, { operatorKey, directory: broker.directory, guesses })
     await guarded.register(auditPlugin, { audit: broker.audit })
-    await guarded.register(tokenRoutes, { tokens: broker.tokens })
+    await guarded.register(tokenRoutes, broker)
     await guarded.register(accountRoutes, broker)
     await guarded.register(onboardingOperatorRoutes, broker)
     await guarded.register(exchangeRoutes, broker)
@@ -122,7 +125,9 @@ async function baseApp(
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     // Its lines carry the URL, which may carry a code.
     logController: new LogController({ disableRequestLogging: true }),
-    genReqId: () => crypto.randomUUID(),
+    // Who logs about a request names it: a logger for every request would cost more than a token does.
+    childLoggerFactory: (logger) => logger,
+    genReqId: makeRequestIds(),
     return503OnClosing: false,
     // A domain may be as long as 253 characters; the schemas judge the rest.
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
@@ -142,6 +147,13 @@ async function baseApp(
   return app
 }
 
+/** Unique to this start and the request; a UUID for each would cost as much as finding a token does. */
+function makeRequestIds(): () => string {
+  const start = randomBytes(START_ID_BYTES).toString('hex')
+  let requests = 0
+  return () => `${start}-${(requests++).toString(RADIX)}`
+}
+
 function httpsOptions({ cert, key, clientCa }: InternalTls) {
   const asksClients = { ca: clientCa, requestCert: true, rejectUnauthorized: true }
   return {
@@ -158,7 +170,7 @@ function refuseUntilReady(app: FastifyInstance, broker: Broker): void {
     // It is not made again: it is kept until the broker is ready.
     if (request.routeOptions.url === '/*' && isServerCall(request.query)) return done()
     // Whoever keeps this connection makes the next one with a replica that stays.
-    if (phase === 'draining') return done(void reply.header('connection', 'close'))
+    if (phase === 'draining') return done(void reply.raw.setHeader('connection', 'close'))
     const detail = `The broker is ${phase}.`
     return done(new BrokerError('storage_unavailable', detail, { retryAfterSeconds: 1 }))
   })

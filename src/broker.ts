@@ -153,7 +153,7 @@ export class Broker {
     )
     this.#scheduler = new Scheduler(engine, this.#refresher)
     this.#sweeper = new Sweeper(engine, this.#refresher)
-    this.#cache = new TokenCache(heartbeat)
+    this.#cache = new TokenCache(heartbeat, config.cacheAccounts)
     this.lookup = new TokenLookup(database, keyRing, this.#cache)
     this.audit = new AuditLog(database, log)
     this.#sealer = new AuditSealer({

@@ -42,6 +42,7 @@ export interface Config {
   settleMs: number
   readWaitMs: number
   heartbeatMs: number
+  cacheAccounts: number
   drainMs: number
   pacePerSecond: number
   breakerMs: number
@@ -140,6 +141,7 @@ function resolve(read: Settings, problems: string[]): Config {
     settleMs: read.SETTLE_MS,
     readWaitMs: read.READ_WAIT_MS,
     heartbeatMs: read.HEARTBEAT_MS,
+    cacheAccounts: read.CACHE_ACCOUNTS,
     drainMs: read.DRAIN_MS,
     pacePerSecond: read.PACE_PER_SECOND,
     breakerMs: read.BREAKER_MS,

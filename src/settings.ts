@@ -61,6 +61,12 @@ export const settings = Type.Object({
   SETTLE_MS: milliseconds(60_000, 0, 'wait after an unclear send before the token is probed'),
   READ_WAIT_MS: milliseconds(1_500, 0, 'how long a read waits for a refresh'),
   HEARTBEAT_MS: milliseconds(3_000, 500, 'how long the cache is trusted without an echo of LISTEN'),
+  CACHE_ACCOUNTS: Type.Integer({
+    minimum: 0,
+    maximum: 1_000_000,
+    default: 10_000,
+    description: 'accounts whose tokens are held open in memory, about 5 KB each; 0: none',
+  }),
   DRAIN_MS: milliseconds(
     0,
     0,

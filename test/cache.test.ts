@@ -44,7 +44,7 @@ function tokenOf(generation: number, askedAtMs: number): HeldToken {
 t.test('a fill that began before a change was heard of is thrown away', async (t) => {
   const heartbeat = heartbeatOf(t, LONG_MS)
   heartbeat.onEcho(String(performance.now()))
-  const cache = new TokenCache(heartbeat)
+  const cache = new TokenCache(heartbeat, 10)
   const fill = cache.beginFill()
   cache.onChange(KEY, 2)
   cache.endFill(fill, [tokenOf(1, fill.askedAtMs)])
@@ -57,7 +57,7 @@ t.test('a fill that began before a change was heard of is thrown away', async (t
 t.test('a change removes what is held; one that is older does not', async (t) => {
   const heartbeat = heartbeatOf(t, LONG_MS)
   heartbeat.onEcho(String(performance.now()))
-  const cache = new TokenCache(heartbeat)
+  const cache = new TokenCache(heartbeat, 10)
   const fill = cache.beginFill()
   cache.endFill(fill, [tokenOf(2, fill.askedAtMs)])
   cache.onChange(KEY, 1)
@@ -67,7 +67,7 @@ t.test('a change removes what is held; one that is older does not', async (t) =>
 })
 
 t.test('without an echo nothing is served from memory as if it were known', async (t) => {
-  const cache = new TokenCache(heartbeatOf(t, LONG_MS))
+  const cache = new TokenCache(heartbeatOf(t, LONG_MS), 10)
   const fill = cache.beginFill()
   cache.endFill(fill, [tokenOf(1, fill.askedAtMs)])
   t.equal(cache.get(KEY), undefined)
@@ -77,7 +77,7 @@ t.test('without an echo nothing is served from memory as if it were known', asyn
 t.test('after a gap all is asked for again', async (t) => {
   const heartbeat = heartbeatOf(t, LONG_MS)
   heartbeat.onEcho(String(performance.now()))
-  const cache = new TokenCache(heartbeat)
+  const cache = new TokenCache(heartbeat, 10)
   const fill = cache.beginFill()
   cache.endFill(fill, [tokenOf(1, fill.askedAtMs)])
   t.match(cache.get(KEY), { generation: 1 })

@@ -17,7 +17,7 @@ async function createLookup(t: Test): Promise<TokenLookup> {
   const url = new Secret(databaseUrl)
   const database = openPostgres(url, url, log)
   t.teardown(() => database.close())
-  const cache = new TokenCache(new Heartbeat(database, 'test', 3_000, log))
+  const cache = new TokenCache(new Heartbeat(database, 'test', 3_000, log), 10)
   return new TokenLookup(database, config.keyRing, cache)
 }
 

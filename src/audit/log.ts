@@ -10,6 +10,12 @@ const WINDOW_MS = 10_000
 const MAX_COUNTED = 10_000
 const BATCH = 500
 
+/** Belongs to whoever counts; lives as long as what it counts. */
+export class Tally {
+  window: unknown
+  readonly byActor = new Map<string, CountedEntry>()
+}
+
 /**
  * Writes down who did what. An act is a row before its answer leaves; what comes in great numbers, as reads do, is counted in
  * memory and written every ten seconds, so that a read waits for nothing: a kill loses the counts of one window.
@@ -47,7 +53,19 @@ export class AuditLog {
     }
   }
 
-  count(entry: AuditEntry, times = 1): void {
+  /** As `count`, for what is the same again and again but for the actor: it is looked up once a window. */
+  countAgain(tally: Tally, entry: AuditEntry): void {
+    if (tally.window !== this.#counted) {
+      tally.window = this.#counted
+      tally.byActor.clear()
+    }
+    const known = tally.byActor.get(entry.actor)
+    if (known !== undefined) known.times += 1
+    else tally.byActor.set(entry.actor, this.count(entry))
+  }
+
+  /** Returns what it was counted in. */
+  count(entry: AuditEntry, times = 1): CountedEntry {
     const { actor, action, outcome, account, generation } = entry
     const whole = `${actor} ${action} ${outcome}`
     const key =
@@ -55,10 +73,16 @@ export class AuditLog {
         ? whole
         : `${whole} ${account.integration}/${account.accountId}/${generation}`
     const known = this.#counted.get(key)
-    if (known !== undefined) known.times += times
-    else if (account !== undefined && this.#counted.size >= MAX_COUNTED) {
-      this.count({ actor, action, outcome }, times)
-    } else this.#counted.set(key, { ...entry, times })
+    if (known !== undefined) {
+      known.times += times
+      return known
+    }
+    if (account !== undefined && this.#counted.size >= MAX_COUNTED) {
+      return this.count({ actor, action, outcome }, times)
+    }
+    const counted = { ...entry, times }
+    this.#counted.set(key, counted)
+    return counted
   }
 
   async #flush(): Promise<void> {

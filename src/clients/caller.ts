@@ -1,4 +1,4 @@
-import { type AccountKey, keyText } from '../accounts/account-key.ts'
+import type { AccountKey } from '../accounts/account-key.ts'
 import { BrokerError } from '../errors.ts'
 
 export const ROLES = ['reader', 'monitor', 'operator'] as const
@@ -21,15 +21,16 @@ export interface Grant {
 export interface Reach {
   grants: readonly Grant[]
   integrations: ReadonlySet<string>
-  accounts: ReadonlySet<string>
+  /** By integration. */
+  accounts: ReadonlyMap<string, ReadonlySet<number>>
 }
 
 export function reachOf(grants: readonly Grant[]): Reach {
   const integrations = new Set<string>()
-  const accounts = new Set<string>()
+  const accounts = new Map<string, Set<number>>()
   for (const { integration, accountId } of grants) {
     if (accountId === null) integrations.add(integration)
-    else accounts.add(keyText({ integration, accountId }))
+    else accounts.set(integration, (accounts.get(integration) ?? new Set()).add(accountId))
   }
   return { grants, integrations, accounts }
 }
@@ -38,7 +39,10 @@ export function reachOf(grants: readonly Grant[]): Reach {
 export function mayRead({ role, reach }: Caller, account: AccountKey): boolean {
   if (role === 'operator') return true
   if (role === 'monitor') return false
-  return reach.integrations.has(account.integration) || reach.accounts.has(keyText(account))
+  const { integration, accountId } = account
+  return (
+    reach.integrations.has(integration) || reach.accounts.get(integration)?.has(accountId) === true
+  )
 }
 
 /** Whether the caller may know of this account and its state. */

@@ -174,7 +174,7 @@ export class Clients {
       const isKnown =
         accountId === null
           ? integrations.has(integration)
-          : accounts.has(`${integration}/${accountId}`)
+          : accounts.get(integration)?.has(accountId)
       if (!isKnown) grants.push({ integration, accountId })
     }
     return grants

@@ -26,14 +26,12 @@ const READS = ['GET', 'HEAD', 'OPTIONS']
  */
 export const auditPlugin = fp<{ audit: AuditLog }>(
   async (app, { audit }) => {
-    app.addHook('onSend', async (request, reply) => {
-      const isAct = request.caller !== null && !READS.includes(request.method)
-      if (isAct) await audit.act(entryOf(request, reply))
-    })
-    app.addHook('onResponse', (request, reply, done) => {
-      const isAct = request.caller !== null && !READS.includes(request.method)
-      if (!isAct) audit.count(entryOf(request, reply))
-      done()
+    app.addHook('onSend', (request, reply, payload, done) => {
+      if (request.caller === null || READS.includes(request.method)) {
+        audit.count(entryOf(request, reply))
+        return done(null, payload)
+      }
+      audit.act(entryOf(request, reply)).then(() => done(null, payload), done)
     })
   },
   { name: 'audit', fastify: '5.x', dependencies: ['auth'] },

@@ -47,7 +47,9 @@ export const problemsPlugin = fp(
     app.addSchema(ProblemSchema)
     app.setErrorHandler((error: FastifyError, request, reply) => {
       const known = asBrokerError(error)
-      if (known.code === 'internal_error') request.log.error({ err: error }, 'request failed')
+      if (known.code === 'internal_error') {
+        request.log.error({ err: error, request_id: request.id }, 'request failed')
+      }
       return sendProblem(request, reply, known)
     })
     app.setNotFoundHandler((request, reply) =>

@@ -1,5 +1,7 @@
 import type { AccountKey } from '../accounts/account-key.ts'
+import { Tally } from '../audit/log.ts'
 import type { Integration } from '../integrations/service.ts'
+import { SECURITY_HEADERS } from '../plugins/security-headers.ts'
 import type { HeldToken } from './cache.ts'
 
 /** Something the caller should know though it got a token. */
@@ -14,15 +16,17 @@ export const WARNINGS = [
 export type Warning = (typeof WARNINGS)[number]
 
 export interface TokenAnswer {
-  /** JSON, as bytes. */
-  body: Buffer
+  /** JSON. A string, not bytes: Node writes it in one piece with the header. */
+  body: string
   etag: string
   account: AccountKey
   generation: number
   /** For the audit. */
   outcome: string
-  /** For Cache-Control; 0: to be used at once and not kept. */
-  maxAgeSeconds: number
+  cacheControl: string
+  /** All that the answer takes besides Node's own, name after value after name: made once, as the body is. */
+  headers: string[]
+  tally: Tally
 }
 
 /** How a token is handed out besides what it is. */
@@ -59,31 +63,52 @@ export function renderToken(
     ...(warning === undefined ? {} : { warning }),
   }
   const state = [held.integration, accountId, generation, held.useUntilMs, isStale, warning ?? '']
+  const text = JSON.stringify(body)
+  const cacheControl = `private, max-age=${useForSeconds}`
+  const etag = `"${state.join('.')}"`
   return {
     account: { integration: held.integration, accountId },
     generation,
     outcome: isStale ? 'stale' : (warning ?? 'done'),
-    body: Buffer.from(JSON.stringify(body)),
-    etag: `"${state.join('.')}"`,
-    maxAgeSeconds: useForSeconds,
+    body: text,
+    etag,
+    cacheControl,
+    headers: [
+      ...['content-type', 'application/json; charset=utf-8'],
+      ...['content-length', String(Buffer.byteLength(text))],
+      ...['cache-control', cacheControl],
+      ...['etag', etag],
+      ...SECURITY_HEADERS.filter(([name]) => name !== 'cache-control').flat(),
+    ],
+    tally: new Tally(),
   }
 }
 
-/** Renders at most once a second and token, so that a hit costs no JSON and `expires_in` stays true. */
-export class RenderedTokens {
-  readonly #rendered = new WeakMap<HeldToken, TokenAnswer & { second: number; isStale: boolean }>()
+/** An answer without a warning, and when it was made. */
+export interface RenderedToken extends TokenAnswer {
+  second: number
+  isStale: boolean
+}
 
-  get(held: HeldToken, integration: Integration, handing: Handing): TokenAnswer {
-    if (handing.warning !== undefined) return renderToken(held, integration, handing)
-    const second = Math.floor(handing.nowMs / 1000)
-    const known = this.#rendered.get(held)
-    if (known !== undefined && known.second === second && known.isStale === handing.isStale) {
-      return known
-    }
-    const answer = { ...renderToken(held, integration, handing), second, isStale: handing.isStale }
-    this.#rendered.set(held, answer)
-    return answer
-  }
+/** What was rendered of a token in this second, while PostgreSQL answered. */
+export function renderedAt(held: HeldToken, nowMs: number): TokenAnswer | undefined {
+  const { rendered } = held
+  if (rendered === undefined || rendered.isStale) return undefined
+  return rendered.second === Math.floor(nowMs / 1000) ? rendered : undefined
+}
+
+/** Renders at most once a second and token, so that a hit costs no JSON and `expires_in` stays true. */
+export function renderOnce(
+  held: HeldToken,
+  integration: Integration,
+  handing: Handing,
+): TokenAnswer {
+  if (handing.warning !== undefined) return renderToken(held, integration, handing)
+  const second = Math.floor(handing.nowMs / 1000)
+  const { isStale } = handing
+  if (held.rendered?.second === second && held.rendered.isStale === isStale) return held.rendered
+  held.rendered = { ...renderToken(held, integration, handing), second, isStale }
+  return held.rendered
 }
 
 /** Why a token is handed out without a promise. */

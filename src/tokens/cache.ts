@@ -2,10 +2,11 @@ import { LRUCache } from 'lru-cache'
 import { type AccountKey, keyText } from '../accounts/account-key.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
 import type { Secret } from '../vault/secret.ts'
+import type { RenderedToken } from './answer.ts'
 import type { TokenRow } from './store.ts'
 
-const MAX_ACCOUNTS = 20_000
-const MAX_NAMES = 40_000
+/** An account is asked for by id, by domain and by subdomain: hardly by more than two of them. */
+const NAMES_AN_ACCOUNT = 2
 /** Remembered while reads of the database overlap without a pause. */
 const MAX_CHANGES = 10_000
 
@@ -19,6 +20,18 @@ export interface HeldToken extends Omit<TokenRow, 'accessToken'> {
   askedAtMs: number
   /** Whether the schedule knows that this account is read. */
   isMarked: boolean
+  /** The answer that was made of it last. */
+  rendered?: RenderedToken
+}
+
+/** With its text, which a read would otherwise put together every time. */
+interface NamedKey extends AccountKey {
+  text: string
+}
+
+interface Fitting {
+  keys: NamedKey[]
+  askedAtMs: number
 }
 
 /** A fill under way: it shows which changes were heard of since it began. */
@@ -33,10 +46,9 @@ export interface Fill {
  */
 export class TokenCache {
   readonly #heartbeat: Heartbeat
-  readonly #tokens = new LRUCache<string, HeldToken>({ max: MAX_ACCOUNTS })
-  readonly #names = new LRUCache<string, { keys: AccountKey[]; askedAtMs: number }>({
-    max: MAX_NAMES,
-  })
+  readonly #isOff: boolean
+  readonly #tokens: LRUCache<string, HeldToken>
+  readonly #names: LRUCache<string, Fitting>
   /** Counts the changes heard of. */
   #epoch = 0
   /** The epoch of each account's last change, kept while fills are under way. */
@@ -48,13 +60,18 @@ export class TokenCache {
   /** What was asked for before this may have missed a change. */
   #heardSinceMs = 0
 
-  constructor(heartbeat: Heartbeat) {
+  /** Holds so many accounts at the most, those that were read last. */
+  constructor(heartbeat: Heartbeat, maxAccounts: number) {
     this.#heartbeat = heartbeat
+    this.#isOff = maxAccounts === 0
+    const max = Math.max(1, maxAccounts)
+    this.#tokens = new LRUCache({ max })
+    this.#names = new LRUCache({ max: max * NAMES_AN_ACCOUNT })
   }
 
   /** The token, if nothing can have changed it since. */
-  get(key: AccountKey): HeldToken | undefined {
-    const held = this.#tokens.get(keyText(key))
+  get(key: AccountKey & { text?: string }): HeldToken | undefined {
+    const held = this.#tokens.get(key.text ?? keyText(key))
     if (held === undefined || !this.#heartbeat.isTrusted()) return undefined
     return held.askedAtMs >= this.#heardSinceMs ? held : undefined
   }
@@ -65,7 +82,7 @@ export class TokenCache {
   }
 
   /** The accounts that a name fits, if nothing can have changed that since. */
-  fits(name: string): AccountKey[] | undefined {
+  fits(name: string): NamedKey[] | undefined {
     const fitting = this.#names.get(name)
     return fitting !== undefined && fitting.askedAtMs >= this.#heardSinceMs
       ? fitting.keys
@@ -84,14 +101,16 @@ export class TokenCache {
 
   /** Ends a fill; `name` also stands for exactly these accounts. */
   endFill(fill: Fill, tokens: HeldToken[], name?: string): void {
-    for (const held of tokens) {
+    for (const held of this.#isOff ? [] : tokens) {
       const key = keyText(held)
       if ((this.#changed.get(key) ?? this.#oldestFill) > fill.epoch) continue
       const known = this.#tokens.get(key)
       if (known === undefined || known.generation <= held.generation) this.#tokens.set(key, held)
     }
     if (name !== undefined && this.#namesChanged <= fill.epoch) {
-      const keys = tokens.map(({ integration, accountId }) => ({ integration, accountId }))
+      const keys = tokens.map(({ integration, accountId }) => {
+        return { integration, accountId, text: keyText({ integration, accountId }) }
+      })
       this.#names.set(name, { keys, askedAtMs: fill.askedAtMs })
     }
     this.abandonFill()

@@ -36,6 +36,14 @@ export class TokenLookup {
     this.#cache = cache
   }
 
+  /** What is in memory and nothing can have changed since, without a word to anybody. Undefined says nothing: `byName` decides. */
+  inMemory(caller: Caller, name: string, integration: string | undefined): HeldToken | undefined {
+    const key = onlyOne(this.#cache.fits(name))
+    if (key === undefined || !mayRead(caller, key)) return undefined
+    if (integration !== undefined && key.integration !== integration) return undefined
+    return this.#cache.get(key)
+  }
+
   /**
    * By account id, domain or subdomain, judged among what the caller may read (or `may` otherwise).
    * Throws `forbidden`, `account_not_found`, `ambiguous_account`, `storage_unavailable`, `key_missing`.
@@ -129,12 +137,15 @@ export class TokenLookup {
   }
 
   #hold({ accessToken, ...row }: TokenRow, askedAtMs: number): HeldToken {
-    let opened: Secret | undefined
+    // One of the two at a time: thousands are held.
+    let token: string | Secret = accessToken
     return {
       ...row,
       accessToken: () => {
-        opened ??= this.#keyRing.open(accessToken, tokenAt(row, 'accessToken'))
-        return opened
+        if (typeof token === 'string') {
+          token = this.#keyRing.open(token, tokenAt(row, 'accessToken'))
+        }
+        return token
       },
       useUntilMs: row.shadow ? 0 : useUntilMs(row),
       askedAtMs,
@@ -143,7 +154,7 @@ export class TokenLookup {
   }
 }
 
-function onlyOne(keys: AccountKey[] | undefined): AccountKey | undefined {
+function onlyOne<K extends AccountKey>(keys: K[] | undefined): K | undefined {
   return keys?.length === 1 ? keys[0] : undefined
 }
 

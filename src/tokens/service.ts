@@ -10,12 +10,15 @@ import type { ConnectLinks } from '../onboarding/links.ts'
 import { probeAccessToken, type TokenVerdict } from '../provider/probe.ts'
 import { announceRotation, markAccessTokenDead } from '../refresh/early-rotation.ts'
 import type { RefreshEnd, Refresher } from '../refresh/refresh.ts'
-import { RenderedTokens, type TokenAnswer, type Warning, warningFor } from './answer.ts'
+import { renderedAt, renderOnce, type TokenAnswer, type Warning, warningFor } from './answer.ts'
 import type { HeldToken, TokenCache } from './cache.ts'
 import { isUnavailable, type TokenLookup } from './lookup.ts'
 import { noToken } from './no-token.ts'
 import type { ReadMarks } from './read-marks.ts'
 import { ReportLimit } from './report-limit.ts'
+
+/** Who waits for one account's refresh at a time; whoever comes then is told at once what there is. */
+const MAX_WAITERS = 2_000
 
 export interface TokenRequest {
   name: string
@@ -41,12 +44,30 @@ export interface TokensDependencies {
 /** Hands out tokens that are valid now. */
 export class Tokens {
   readonly #with: TokensDependencies
-  readonly #rendered = new RenderedTokens()
   readonly #reports = new ReportLimit()
+  /** How many wait, by account. */
+  readonly #waiting = new Map<string, number>()
   readonly #probes = new Map<string, Promise<TokenVerdict>>()
 
   constructor(dependencies: TokensDependencies) {
     this.#with = dependencies
+  }
+
+  /**
+   * The token that is valid now, where it is in memory with an answer made of it in this second: no promise, and nothing to
+   * wait for. Undefined says nothing: `read` decides.
+   */
+  readAtOnce(
+    caller: Caller,
+    { name, integration, minTtlSeconds = 0 }: TokenRequest,
+  ): TokenAnswer | undefined {
+    const { lookup, heartbeat } = this.#with
+    const held = lookup.inMemory(caller, name, integration)
+    if (held === undefined) return undefined
+    const nowMs = heartbeat.nowMs()
+    if (nowMs >= held.useUntilMs) return undefined
+    if (held.expiresAt.getTime() - nowMs < minTtlSeconds * 1000) return undefined
+    return renderedAt(held, nowMs)
   }
 
   /**
@@ -134,6 +155,10 @@ export class Tokens {
 
   async #join(held: HeldToken, request: TokenRequest, waitMs: number): Promise<TokenAnswer> {
     const { refresher, lookup, heartbeat } = this.#with
+    const account = keyText(held)
+    const waiting = this.#waiting.get(account) ?? 0
+    if (waiting >= MAX_WAITERS) return this.#handOutOld(held, request, 'under_way')
+    this.#waiting.set(account, waiting + 1)
     const timer = new AbortController()
     const waited = delay(waitMs, 'under_way' as const, timer).catch(() => 'under_way' as const)
     try {
@@ -149,6 +174,9 @@ export class Tokens {
       return this.#handOutStale(held)
     } finally {
       timer.abort()
+      const others = (this.#waiting.get(account) ?? 1) - 1
+      if (others > 0) this.#waiting.set(account, others)
+      else this.#waiting.delete(account)
     }
   }
 
@@ -203,7 +231,7 @@ export class Tokens {
     const { integrations, heartbeat } = this.#with
     const integration =
       integrations.find(held.integration) ?? (await integrations.load(held.integration))
-    return this.#rendered.get(held, integration, { nowMs: heartbeat.nowMs(), isStale, warning })
+    return renderOnce(held, integration, { nowMs: heartbeat.nowMs(), isStale, warning })
   }
 
   /** Throws the 409 that says why this account's token is handed to nobody. */
