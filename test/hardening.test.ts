@@ -11,6 +11,7 @@ import { isPublicAddress } from '../src/provider/public-lookup.ts'
 import { Secret } from '../src/vault/secret.ts'
 import { OPERATOR_KEY, startBroker, until } from './support/broker.ts'
 import { makeCertificates } from './support/certificates.ts'
+import { runCli } from './support/cli.ts'
 import { ask } from './support/clients.ts'
 import { createDatabase, redisUrl } from './support/database.ts'
 import { setStage } from './support/stage.ts'
@@ -261,6 +262,10 @@ t.test('internal listener over https, with certificates of clients', async (t) =
     'no connection',
     'plain http',
   )
+  const cli = { BROKER_URL: url, BROKER_KEY: OPERATOR_KEY, NODE_EXTRA_CA_CERTS: caFile }
+  const known = { ...cli, BROKER_CLIENT_CERT: pair.certFile, BROKER_CLIENT_KEY: pair.keyFile }
+  t.match(await runCli(['accounts', 'list'], known), { code: 0, out: 'no account\n' })
+  t.match(await runCli(['accounts', 'list'], cli), { code: 1, err: /does not answer/ })
   t.equal(
     (await fetch(`${broker.publicUrl}/health/live`)).status,
     200,

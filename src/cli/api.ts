@@ -41,7 +41,9 @@ export async function callBroker<T>(method: Method, path: string, call: Call = {
   if (call.body !== undefined) headers['content-type'] = 'application/json'
   const body = call.body === undefined ? null : JSON.stringify(call.body)
   const signal = AbortSignal.timeout(LIMIT_MS)
-  const response = await fetch(url, { method, headers, body, signal }).catch((error) => {
+  await presentCertificate()
+  const options: RequestInit = { method, headers, body, signal, redirect: 'manual' }
+  const response = await fetch(url, options).catch((error) => {
     throw unreachable(base, error)
   })
   const answer: unknown = await readJson(response)
@@ -94,6 +96,15 @@ function failureOf({ status, headers }: Response, answer: unknown): Failure {
     requestId: request_id,
     retryAfterSeconds: Number(headers.get('retry-after')) || undefined,
   })
+}
+
+/** For an internal listener that lets in only whom it knows (INTERNAL_TLS_CLIENT_CA). */
+async function presentCertificate(): Promise<void> {
+  const { BROKER_CLIENT_CERT, BROKER_CLIENT_KEY } = process.env
+  if (!BROKER_CLIENT_CERT || !BROKER_CLIENT_KEY) return
+  const { Agent, setGlobalDispatcher } = await import('undici')
+  const connect = { cert: readFileSync(BROKER_CLIENT_CERT), key: readFileSync(BROKER_CLIENT_KEY) }
+  setGlobalDispatcher(new Agent({ connect }))
 }
 
 /** Of `fetch`. */

@@ -16,6 +16,7 @@ const HELP = `
 The commands speak to the broker's internal listener:
   BROKER_URL   such as http://127.0.0.1:3000 (default: INTERNAL_HOST and INTERNAL_PORT of this machine)
   BROKER_KEY   a client's key, mostly of the role operator (default, on the broker's own machine: its OPERATOR_KEY)
+  BROKER_CLIENT_CERT, BROKER_CLIENT_KEY   PEM files, where it asks for certificates; its authority: NODE_EXTRA_CA_CERTS
 migrate, reseal, verify, adopt, audit verify and doctor read the broker's own settings and database instead.
 
 Exit code 0: done, or all is well; 1: it failed, or something is not well; 2: the command line is wrong.
