@@ -17,6 +17,11 @@ export async function orderAtAll(
   const orders = replicas.map((replica) => ({ replica, order: replica.order(given) }))
   for (const { order } of orders) ids.add(order.id)
   const entry = await next
-  for (const { replica, order } of orders) replica.withdraw(order)
+  for (const { replica, order } of orders) {
+    if (replica.withdraw(order) || replica.name === entry?.replica) continue
+    // Two came to the step at once: the second one is none of the caller's.
+    if (given.signal === 'SIGKILL') replica.startAgain()
+    else replica.thaw()
+  }
   return entry
 }

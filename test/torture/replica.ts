@@ -148,6 +148,12 @@ export class Replica {
     }
   }
 
+  /** After a kill that was one too many. */
+  async startAgain(): Promise<void> {
+    await this.ended()
+    await this.start()
+  }
+
   async kill(): Promise<void> {
     this.#allowEnd()
     this.#child?.kill('SIGKILL')
@@ -201,8 +207,11 @@ export class Replica {
     return order
   }
 
-  withdraw(order: Order): void {
-    if (this.#orders.delete(order)) this.#send()
+  /** False: it was carried out before. */
+  withdraw(order: Order): boolean {
+    if (!this.#orders.delete(order)) return false
+    this.#send()
+    return true
   }
 
   #send(): void {
@@ -248,6 +257,8 @@ export class Replica {
     if (given !== undefined) this.withdraw(given)
     if (order.signal === 'SIGKILL') {
       life.mayEnd = true
+      // It was withdrawn when it was just being carried out: nobody else will start it again.
+      if (given === undefined) this.startAgain()
       return
     }
     life.stops.push({ fromMs: atMs, toMs: undefined })
