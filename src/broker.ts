@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { parseAccountNotification } from './accounts/account-key.ts'
 import { AccountChecks } from './accounts/checks.ts'
+import { EndingWatch } from './accounts/ending.ts'
 import { AuditLog } from './audit/log.ts'
 import { AuditSealer } from './audit/sealer.ts'
 import { ClientDirectory } from './clients/directory.ts'
@@ -81,6 +82,7 @@ export class Broker {
   readonly #cache: TokenCache
   readonly #keptAnswers: KeptAnswers
   readonly #marks: ReadMarks
+  readonly #endings: EndingWatch
   readonly #waiters = new Waiters()
   readonly #underWay = new UnderWay()
   readonly #refresher: Refresher
@@ -123,7 +125,9 @@ export class Broker {
       breakerMs: config.breakerMs,
     }
     const common = { database, heartbeat, integrations, log }
-    registerGauges(this.metrics, { database, heartbeat, keptAnswers })
+    this.#endings = new EndingWatch(database, log)
+    const endings = this.#endings
+    registerGauges(this.metrics, { database, heartbeat, keptAnswers, endings })
     const engine = {
       ...common,
       claimant,
@@ -242,6 +246,7 @@ export class Broker {
     this.audit.start()
     this.#sealer.start()
     this.#marks.start()
+    this.#endings.start()
     if (this.#closing.signal.aborted) return
     this.health.phase = 'ready'
     this.#log.info({ mode }, 'broker ready')
@@ -342,6 +347,7 @@ export class Broker {
       await this.#sealer.stop()
     }
     await this.#marks.stop()
+    await this.#endings.stop()
     await this.#heartbeat.stop()
     this.redis?.disconnect()
     await this.database.close()

@@ -114,4 +114,24 @@ t.test('consent in a browser', { skip, buffered: true }, async (t) => {
     await other.waitForEvent('close').catch(() => {})
     t.same(await stranger.page.evaluate('told'), [])
   })
+
+  for (const [button, outcome] of [
+    ['allow', { type: 'amo-token-broker', outcome: 'connected', domain: 'demo.amocrm.ru' }],
+    // The provider tells a refusal itself, and closes its window before it comes to ours.
+    ['deny', { error: 'access_denied' }],
+  ] as const) {
+    await t.test(
+      `post_message, opened by a page, ${button}: it is told, the window closes`,
+      async (t) => {
+        const { page, origin } = await openerPage(t, browser)
+        const order = { mode: 'post_message', opener_origin: origin }
+        const consent = await openWindow(page, await orderLink(stage, order))
+        await decide(consent, button)
+        if (!consent.isClosed()) await consent.waitForEvent('close')
+        const told = await page.evaluate('told')
+        const teller = button === 'allow' ? broker.publicUrl : sandbox.origin
+        t.match(told, [{ origin: teller, data: outcome }])
+      },
+    )
+  }
 })

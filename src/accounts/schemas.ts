@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { explainFailure } from '../refresh/failures.ts'
 import type { CheckLine } from './check.ts'
 import type { AccountCheck } from './checks.ts'
+import { endingOf } from './ending.ts'
 import type { Removed } from './removal.ts'
 import type { AccountState } from './store.ts'
 
@@ -29,6 +30,18 @@ export const AccountSchema = Type.Object(
       Type.Object({ code: Type.String(), at: Time, problem: Type.String(), remedy: Type.String() }),
       Type.Null(),
     ]),
+    warning: Type.Union(
+      [
+        Type.Object({
+          code: Type.String(),
+          at: Time,
+          problem: Type.String(),
+          remedy: Type.String(),
+        }),
+        Type.Null(),
+      ],
+      { description: 'what will stop the account for good unless somebody acts' },
+    ),
     created_at: Time,
   },
   { $id: 'Account' },
@@ -38,6 +51,7 @@ export const AccountSchema = Type.Object(
 export function toJson(account: AccountState): Static<typeof AccountSchema> {
   const time = (date: Date | null) => date?.toISOString() ?? null
   const { lastErrorCode, lastErrorAt } = account
+  const ending = endingOf(account, Date.now())
   return {
     account_id: account.accountId,
     integration: account.integration,
@@ -57,6 +71,7 @@ export function toJson(account: AccountState): Static<typeof AccountSchema> {
       lastErrorCode === null
         ? null
         : { code: lastErrorCode, at: time(lastErrorAt), ...explainFailure(lastErrorCode) },
+    warning: ending === undefined ? null : { ...ending, at: time(ending.at) },
     created_at: time(account.createdAt),
   }
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { Gauge, type Registry } from 'prom-client'
+import type { EndingWatch } from '../accounts/ending.ts'
 import type { Database } from '../db/database.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
 import type { KeptAnswers } from '../refresh/kept-answers.ts'
@@ -8,6 +9,7 @@ export interface GaugeSources {
   database: Database
   heartbeat: Heartbeat
   keptAnswers: KeptAnswers
+  endings: EndingWatch
 }
 
 interface Backlog {
@@ -18,8 +20,9 @@ interface Backlog {
 
 /** What is looked up when it is scraped; each look costs the same however many accounts there are. */
 export function registerGauges(registry: Registry, sources: GaugeSources): void {
-  const { database, heartbeat, keptAnswers } = sources
+  const { database, heartbeat, keptAnswers, endings } = sources
   const registers = [registry]
+  registerEnding(registry, endings)
   new Gauge({
     name: 'amo_echo_age_seconds',
     help: 'Since the newest heartbeat that came back through LISTEN; the cache is trusted below HEARTBEAT_MS',
@@ -63,6 +66,22 @@ export function registerGauges(registry: Registry, sources: GaugeSources): void 
     async collect() {
       for (const { integration, paceUsed } of await findBacklogs(database)) {
         this.set({ integration }, paceUsed)
+      }
+    },
+  })
+}
+
+/** Of accounts that somebody has to see to. */
+function registerEnding(registry: Registry, endings: EndingWatch): void {
+  new Gauge({
+    name: 'amo_tokens_ending',
+    help: 'Accounts whose refresh token nears its three months, or whose long-lived token nears its end',
+    labelNames: ['integration', 'kind'] as const,
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const { integration, kind, accounts } of endings.counts) {
+        this.set({ integration, kind }, accounts)
       }
     },
   })

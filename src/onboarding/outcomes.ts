@@ -1,5 +1,5 @@
 import { EXCHANGE_REFUSALS } from '../provider/exchange-api-key.ts'
-import { REFUSALS } from '../provider/refusals.ts'
+import { REFUSALS, type RefusalCode } from '../provider/refusals.ts'
 
 interface Outcome {
   title: string
@@ -175,6 +175,20 @@ const OUTCOMES = {
   },
 } satisfies Record<string, Outcome>
 
+const CONSENT_AGAIN =
+  'Open the link again and consent once more, or make a new link (POST /connect-links).'
+
+/** What a refusal of the token endpoint means for a code, where a refresh token's remedy would mislead. */
+const FOR_A_CODE = {
+  invalid_account: 'Check the domain: the code was given by another account than this host’s.',
+  account_not_found: 'Check the domain: it is the account’s own, such as demo.amocrm.ru.',
+  redirected: 'Check the domain and the token_url of the integration’s profile.',
+  gateway_error: CONSENT_AGAIN,
+  server_error: CONSENT_AGAIN,
+  unreadable_answer: CONSENT_AGAIN,
+  no_answer: CONSENT_AGAIN,
+} satisfies Partial<Record<RefusalCode, string>>
+
 /** What to show for the outcome of an onboarding; refusals of the token endpoint included. */
 export function explainOutcome(code: string): Outcome {
   const own = Object.entries(OUTCOMES).find(([name]) => name === code)?.[1]
@@ -182,6 +196,13 @@ export function explainOutcome(code: string): Outcome {
   const refusal = Object.entries({ ...REFUSALS, ...EXCHANGE_REFUSALS }).find(
     ([name]) => name === code,
   )?.[1]
-  if (refusal !== undefined) return { title: 'The provider refused', ...refusal }
+  const remedy = Object.entries(FOR_A_CODE).find(([name]) => name === code)?.[1]
+  const problem = refusal?.problem.replace(
+    'token may have been spent',
+    'code may have been used up',
+  )
+  if (refusal !== undefined && problem !== undefined) {
+    return { title: 'The provider refused', problem, remedy: remedy ?? refusal.remedy }
+  }
   return OUTCOMES.broken
 }
