@@ -67,12 +67,12 @@ export class ClientDirectory {
   recognise(header: string): Caller | undefined {
     const known = this.#recognised.get(header)
     if (known === undefined || this.#isBehind) return undefined
-    const nowMs = this.#heartbeat.trustedNowMs()
+    const nowMs = this.#heartbeat.nowMsIfHeard(HEARD_MS)
     return nowMs !== undefined && nowMs < known.expiresAtMs ? known.caller : undefined
   }
 
   /** The client that this key belongs to and may come in with now. Throws `storage_unavailable`. */
-  async authenticate(presented: string, header = ''): Promise<Caller | undefined> {
+  async authenticate(presented: string, header?: string): Promise<Caller | undefined> {
     const id = keyIdOf(presented)
     if (id === undefined) return undefined
     if (this.#isBehind || this.#heartbeat.ageMs() > HEARD_MS) await this.#catchUp()
@@ -83,6 +83,7 @@ export class ClientDirectory {
       return undefined
     }
     if (this.#heartbeat.nowMs() >= known.expiresAtMs) return undefined
+    if (header === undefined) return known.caller
     if (this.#recognised.size >= MAX_RECOGNISED) this.#recognised.clear()
     this.#recognised.set(header, known)
     return known.caller

@@ -70,10 +70,10 @@ export class Heartbeat {
     return this.ageMs() < this.#trustMs
   }
 
-  /** PostgreSQL's time while `isTrusted`, by one look at the clock: reads ask for it every time. */
-  trustedNowMs(): number | undefined {
+  /** PostgreSQL's time while `ageMs` is no more than `withinMs`, by one look at the clock: reads ask for it every time. */
+  nowMsIfHeard(withinMs: number): number | undefined {
     const now = performance.now()
-    return now - this.#lastHeardMs < this.#trustMs ? now + this.#offsetMs : undefined
+    return now - this.#lastHeardMs <= withinMs ? now + this.#offsetMs : undefined
   }
 
   /** Whether the database answered a beat lately. */
