@@ -43,35 +43,50 @@ const COLUMNS = [
 ] as const
 
 /**
- * In the order of their keys, those behind `after`: costs the same on every page. `grants` leaves only what they cover;
- * undefined: all.
+ * In the order of their keys, those behind `after`: costs the same on every page, and with however many accounts that are none
+ * of the caller's. `grants` leaves only what they cover; undefined: all.
  */
-export function findAccounts(
+export async function findAccounts(
   db: Kysely<Tables>,
   after: AccountKey | undefined,
   limit: number,
   grants: readonly Grant[] | undefined,
 ): Promise<AccountState[]> {
-  let query = db
-    .selectFrom('amo_tokens')
-    .select(COLUMNS)
-    .orderBy('integration')
-    .orderBy('accountId')
+  const isBehind =
+    after === undefined
+      ? sql<boolean>`true`
+      : sql<boolean>`(t.integration, t."accountId") > (${after.integration}, ${after.accountId}::bigint)`
+  const page = db
+    .selectFrom('amo_tokens as t')
+    .select(COLUMNS.map((column) => `t.${column}` as const))
+    .where(isBehind)
+    .orderBy('t.integration')
+    .orderBy('t.accountId')
     .limit(limit)
-  if (after !== undefined) {
-    query = query.where(
-      sql<boolean>`(integration, "accountId") > (${after.integration}, ${after.accountId}::bigint)`,
-    )
-  }
-  if (grants === undefined) return query.execute()
-  return query
-    .where(
-      sql<boolean>`exists (select from jsonb_to_recordset(${JSON.stringify(grants)}::jsonb)
-        as g(integration text, "accountId" bigint)
-        where g.integration = amo_tokens.integration
-          and (g."accountId" is null or g."accountId" = amo_tokens."accountId"))`,
-    )
-    .execute()
+  if (grants === undefined) return page.execute()
+  const whole = grants.filter(({ accountId }) => accountId === null)
+  const single = grants.filter(({ accountId }) => accountId !== null)
+  // Each from its own end: an integration by its place in the index, single accounts one by one.
+  const pages = [
+    ...whole.map(({ integration }) => page.where('t.integration', '=', integration)),
+    page
+      .innerJoin(
+        sql<AccountKey>`unnest(${single.map(({ integration }) => integration)}::text[],
+          ${single.map(({ accountId }) => accountId)}::bigint[])`.as<'g'>(
+          sql`g(integration, "accountId")`,
+        ),
+        (join) =>
+          join
+            .onRef('g.integration', '=', 't.integration')
+            .onRef('g.accountId', '=', 't.accountId'),
+      )
+      .where('t.integration', 'not in', ['', ...whole.map(({ integration }) => integration)]),
+  ]
+  const { rows } = await sql<AccountState>`
+    select * from (${sql.join(pages, sql` union all `)}) page
+    order by integration, "accountId" limit ${limit}
+  `.execute(db)
+  return rows
 }
 
 export function findAccount(

@@ -58,10 +58,10 @@ export class Keys {
     if (redis !== null) yield await resealCopies(redis, deploymentId, keyRing)
   }
 
-  /** Every key that anything is sealed under, and where: in the database, in Redis, and on this disk. */
-  async inUse(): Promise<ReadonlyMap<string, KeyUse>> {
+  /** Every key that anything is sealed under, and where: in the database, in Redis, and on this disk. `exceptKey` as for `countByKey`. */
+  async inUse(exceptKey?: string): Promise<ReadonlyMap<string, KeyUse>> {
     const { database, redis, spool, deploymentId } = this.#with
-    const counts = await countByKey(database.db)
+    const counts = await countByKey(database.db, exceptKey)
     await countKept(counts, spool, redis, deploymentId)
     return counts
   }
@@ -73,7 +73,7 @@ export class Keys {
         if (done.resealed > 0) log.info({ ...done, key: keyRing.sealsWith }, 'values resealed')
       }
     }
-    this.#judge(await this.inUse())
+    this.#judge(await this.inUse(keyRing.sealsWith))
   }
 
   #judge(inUse: ReadonlyMap<string, KeyUse>): void {
