@@ -268,6 +268,35 @@ t.test(
       t.match(await cli(['reconnect', 'demo']), { code: 2, err: /demo is no account id/ })
     })
 
+    await t.test('integrations button: its HTML alone on standard output', async (t) => {
+      const button = ['integrations', 'button']
+      const own = await cli([...button, 'amocrm', '--title', 'Connect "us"'])
+      t.match(own, { code: 0, err: /connects one account, once/ })
+      t.match(
+        own.out,
+        /^<script class="amocrm_oauth"\s.*data-title="Connect &quot;us&quot;".*<\/script>\n$/s,
+      )
+      t.match(own.out, `data-client-id="${CLIENT_ID}"`)
+      const uri = `${broker.publicUrl}/integrations/kommo/oauth/callback`
+      const made = [
+        '--external',
+        '--provider',
+        'kommo',
+        '--redirect-uri',
+        uri,
+        '--scope',
+        'crm',
+        'leads',
+      ]
+      const external = await cli([...button, ...made])
+      t.match(external.out, /^<script class="kommo_oauth"\s/)
+      t.match(external.out, `data-secrets_uri="${broker.publicUrl}/hooks/secrets"`)
+      t.match(external.out, 'data-scopes="crm,leads"')
+      t.match(await cli(button), { code: 2, err: /the name of an integration, or --external/ })
+      t.match(await cli([...button, '--external']), { code: 2, err: /needs --provider/ })
+      t.match(await cli([...button, 'none']), { code: 1, err: /integration_not_found/ })
+    })
+
     await t.test('connect --opener-origin: checked', async (t) => {
       const connect = ['connect', '--integration', 'amocrm', '--opener-origin']
       t.match(await cli([...connect, 'https://crm.example.com']), { code: 0 })

@@ -14,6 +14,7 @@ import {
   startSandbox,
   until,
 } from './support/broker.ts'
+import { CLI } from './support/cli.ts'
 import { freePorts } from './support/ports.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -126,17 +127,10 @@ t.test(
     const first = await startBroker(t, { dataDir, ports, sandbox })
     await connectAccount(first)
     const env = { DATA_DIR: dataDir, ENCRYPTION_KEYS }
-    for (const [script, ...args] of [['src/main.ts'], ['src/cli/main.ts', 'migrate']] as const) {
+    for (const [script, ...args] of [[join(ROOT, 'src', 'main.ts')], [CLI, 'migrate']] as const) {
       const [internal, open] = await portPair()
-      const { code, stdout, stderr } = await run(
-        script,
-        {
-          ...env,
-          INTERNAL_PORT: String(internal),
-          PUBLIC_PORT: String(open),
-        },
-        args,
-      )
+      const ports = { INTERNAL_PORT: String(internal), PUBLIC_PORT: String(open) }
+      const { code, stdout, stderr } = await run(script, { ...env, ...ports }, args, tmpdir())
       t.equal(code, 1, script)
       t.match(stdout + stderr, `${dataDir}/lock.sqlite is held: another broker uses this DATA_DIR`)
       t.match(stdout + stderr, /Stop it, or give this one its own DATA_DIR/)

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { faultTable } from '../src/sandbox/fault-table.ts'
@@ -14,6 +15,7 @@ import {
   type TestBroker,
   until,
 } from './support/broker.ts'
+import { CLI } from './support/cli.ts'
 import { ask } from './support/clients.ts'
 import { createDatabase, query, redisUrl } from './support/database.ts'
 import { setStage } from './support/stage.ts'
@@ -205,12 +207,13 @@ t.test('no secret in any sink', { timeout: 280_000 }, async (t) => {
       ENCRYPTION_KEYS: `x:${KEY_MATERIAL.slice(0, 20)}canary-misplaced`,
     }
     for (const [script, command, env] of [
-      ['src/main.ts', '', malformed],
-      ['src/cli/main.ts', 'migrate', unreachable],
-      ['src/cli/main.ts', 'reseal', unreachable],
-      ['src/cli/main.ts', 'verify', unreachable],
+      [resolve('src/main.ts'), '', malformed],
+      [CLI, 'migrate', unreachable],
+      [CLI, 'reseal', unreachable],
+      [CLI, 'verify', unreachable],
     ] as const) {
       const { stdout, stderr } = spawnSync(process.execPath, [script, command].filter(Boolean), {
+        cwd: tmpdir(),
         env: { PATH: process.env.PATH, DATA_DIR: join(broker.dataDir, 'none'), ...env },
         encoding: 'utf8',
         timeout: 30_000,

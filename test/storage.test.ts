@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
@@ -16,6 +17,7 @@ import {
   type TestBroker,
   until,
 } from './support/broker.ts'
+import { CLI } from './support/cli.ts'
 import { createDatabase, createEmptyDatabase, query, serverUrl } from './support/database.ts'
 import { createLedger } from './support/engine.ts'
 import { freePorts } from './support/ports.ts'
@@ -39,7 +41,11 @@ async function migrate(t: Test, databaseUrl: string) {
     OPERATOR_KEY,
   }
   const stdio = ['ignore', 'pipe', 'pipe'] as const
-  const child = spawn(process.execPath, ['src/cli/main.ts', 'migrate'], { env, stdio: [...stdio] })
+  const child = spawn(process.execPath, [CLI, 'migrate'], {
+    cwd: tmpdir(),
+    env,
+    stdio: [...stdio],
+  })
   const output = Promise.all([text(child.stdout), text(child.stderr)])
   const [code] = await once(child, 'exit')
   const [stdout, stderr] = await output

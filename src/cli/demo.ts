@@ -12,9 +12,10 @@ const FOLDER = '.demo'
 const TOKEN_SECONDS = 10
 const START_LIMIT_MS = 60_000
 const REPORT_SECONDS = 15
+const DEFAULT_PORT = 3000
 
 const ports = {
-  internal: Number(process.env.INTERNAL_PORT ?? 3000),
+  internal: Number(process.env.INTERNAL_PORT ?? DEFAULT_PORT),
   public: Number(process.env.PUBLIC_PORT ?? 3001),
   sandbox: Number(process.env.SANDBOX_PORT ?? 3002),
 }
@@ -73,10 +74,19 @@ Fetch its token, as a sibling service would:
 
   curl -s -H "Authorization: Bearer $(cat ${FOLDER}/data/operator.key)" ${broker}/tokens/demo
 
+Look at it as an operator would:
+
+  DATA_DIR=${FOLDER}/data${elsewhere()} npx amo-broker check demo
+
 Reading it once a second from here on; tokens live ${TOKEN_SECONDS} s. The broker's log: ${FOLDER}/broker.log. Ctrl-C ends.
 `)
   await watch(key, seconds)
   await stop(0)
+}
+
+/** The command line looks for the broker at its usual port. */
+function elsewhere(): string {
+  return ports.internal === DEFAULT_PORT ? '' : ` INTERNAL_PORT=${ports.internal}`
 }
 
 interface Token {

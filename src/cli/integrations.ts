@@ -2,6 +2,7 @@ import type { Command } from '@commander-js/extra-typings'
 import type { Static } from 'typebox'
 import type { RemovedIntegrationSchema } from '../integrations/schemas.ts'
 import { callBroker } from './api.ts'
+import { buttonCommand } from './button.ts'
 import { type Integration, integrationPath, setCommand } from './integration-set.ts'
 import { JSON_FLAG } from './options.ts'
 import { type Column, printJson, printTable } from './output.ts'
@@ -51,6 +52,7 @@ export function integrationCommands(program: Command): void {
       })
   }
   setCommand(integrations, show)
+  buttonCommand(integrations)
   nextSecretCommand(integrations)
   removeCommand(integrations)
 }

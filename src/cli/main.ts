@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --env-file-if-exists=.env
+#!/usr/bin/env node
 import { tellFailure } from './failure.ts'
 import { buildProgram } from './program.ts'
 
@@ -8,7 +8,17 @@ process.stdout.on('error', (error: { code?: string }) => {
   throw error
 })
 try {
+  readEnvFile()
   await buildProgram().parseAsync()
 } catch (error) {
   process.exitCode = tellFailure(error)
+}
+
+/** `.env` of the working directory, as `npm start` has it; what the environment says itself wins. */
+function readEnvFile(): void {
+  try {
+    process.loadEnvFile()
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ENOENT') throw error
+  }
 }

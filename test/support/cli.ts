@@ -1,6 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+
+/** Run it elsewhere: it would read the `.env` of whoever develops here. */
+export const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 
 export interface CommandResult {
   code: number | null
@@ -14,7 +19,8 @@ export async function runCli(
   env: Record<string, string>,
   input?: string,
 ): Promise<CommandResult> {
-  const child = spawn(process.execPath, ['src/cli/main.ts', ...args], {
+  const child = spawn(process.execPath, [CLI, ...args], {
+    cwd: tmpdir(),
     env: { PATH: process.env.PATH, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
