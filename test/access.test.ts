@@ -3,7 +3,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { openapiDocuments } from '../src/cli/openapi-documents.ts'
-import { OPERATOR_KEY, until } from './support/broker.ts'
+import { CLIENT_ID, OPERATOR_KEY, until } from './support/broker.ts'
 import { fromManyAddresses, makeClient, makeExpired, makeRevoked } from './support/clients.ts'
 import { query } from './support/database.ts'
 import { setStage } from './support/stage.ts'
@@ -179,7 +179,7 @@ const PUBLIC: Record<string, { path: string; status: number }> = {
   },
   'GET /onboarding/problems/:code': { path: '/onboarding/problems/no_code', status: 400 },
   'GET /hooks/disconnect': {
-    path: `/hooks/disconnect?account_id=1&client_uuid=x&signature=${'0'.repeat(64)}`,
+    path: `/hooks/disconnect?account_id=1&client_uuid=${CLIENT_ID}&signature=${'0'.repeat(64)}`,
     status: 403,
   },
   'POST /hooks/secrets': { path: '/hooks/secrets', status: 400 },
@@ -393,6 +393,33 @@ t.test('clients: keys, grants and their changes', async (t) => {
     ])
     t.equal(await reads(key), 200)
     await query(databaseUrl, `update amo_clients set "revokedAt" = now() where name = 'by-hand'`)
+    await until(async () => (await reads(key)) === 401, 1_000)
+  })
+
+  await t.test('401: a key that was recognised a moment ago and has expired since', async (t) => {
+    const key = await makeClient(broker, 'ending', 'reader', [
+      { integration: 'amocrm', account: 'demo' },
+    ])
+    await query(
+      databaseUrl,
+      `update amo_clients set keys = jsonb_set(keys, '{0,expiresAt}', to_jsonb(clock_timestamp() + interval '2 seconds'))
+       where name = 'ending'`,
+    )
+    t.equal(await reads(key), 200)
+    await until(async () => (await reads(key)) === 401, 4_000)
+  })
+
+  await t.test('401: a stored hash that differs in its end', async (t) => {
+    const key = await makeClient(broker, 'nearly', 'reader', [
+      { integration: 'amocrm', account: 'demo' },
+    ])
+    t.equal(await reads(key), 200)
+    await query(
+      databaseUrl,
+      `update amo_clients set keys = jsonb_set(keys, '{0,hash}',
+         to_jsonb(overlay(keys->0->>'hash' placing '__' from length(keys->0->>'hash') - 1)))
+       where name = 'nearly'`,
+    )
     await until(async () => (await reads(key)) === 401, 1_000)
   })
 
