@@ -179,6 +179,21 @@ t.test('HTTP: headers, limits, slow clients', async (t) => {
     t.match(token.headers.get('cache-control'), /^private, max-age=\d+$/, 'the token’s contract')
   })
 
+  await t.test('400: numbers and times that only look like some', async (t) => {
+    for (const [method, path, body] of [
+      ['GET', '/audit?since=2016-12-31T23:59:60Z'],
+      ['GET', '/onboardings?before=2016-12-31T23:59:60Z'],
+      ['POST', '/connect-links/reconnect', { accounts: [1e300] }],
+      ['POST', '/tokens/demo/refresh', { generation: 1e300 }],
+    ] as const) {
+      t.match(await ask(broker.url, method, path, key, body), { status: 400 }, path)
+    }
+    for (const since of ['0000-01-01T00:00:00Z', '2020-01-01T00:00:00%2B23:59']) {
+      t.equal((await ask(broker.url, 'GET', `/audit?since=${since}`, key)).status, 200, since)
+    }
+    t.notMatch(broker.log(), /"level":[56]0/, 'nobody was woken')
+  })
+
   await t.test('413: a body that is too large', async (t) => {
     const large = await ask(broker.url, 'POST', '/clients', key, { name: 'x'.repeat(70_000) })
     t.match(large, { status: 413, body: { code: 'payload_too_large' } })

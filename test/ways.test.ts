@@ -395,9 +395,24 @@ t.test('integrations: made, changed, removed by operators', async (t) => {
         { sandbox_origin: null },
         { sandbox_origin: 'http://127.0.0.1:1' },
         { redirect_uri: 'nonsense' },
+        { redirect_uri: 'http://evil.example/callback' },
+        { redirect_uri: 'http://name:canary-password@127.0.0.1/callback' },
+        { profile: { authorize_parameters: { Elsewhere: 5 } } },
       ]) {
         const answer = await call('PUT', '/integrations/second', { ...kommo, ...change })
         t.equal(answer.status, 400, JSON.stringify(change))
+      }
+      for (const sandbox_origin of [
+        'http://[',
+        'http://127.0.0.1:99999',
+        'http://127.0.0.1?x',
+        'http://name:canary-password@127.0.0.1',
+      ]) {
+        const made = await call('PUT', '/integrations/third', { ...kommo, sandbox_origin })
+        t.equal(made.status, 400, sandbox_origin)
+        const { provider, redirect_uri } = kommo
+        const external = { provider, redirect_uri, sandbox_origin }
+        t.equal((await broker.post('/buttons', { external })).status, 400, sandbox_origin)
       }
     },
   )

@@ -3,6 +3,7 @@ import { type Static, Type } from 'typebox'
 import { requireOperator } from '../clients/caller.ts'
 import type { Database } from '../db/database.ts'
 import { callerOf } from '../plugins/auth.ts'
+import { readInstant } from '../plugins/instant.ts'
 import { problems } from '../plugins/problems.ts'
 import { type AuditRow, findEntries, getHead } from './store.ts'
 
@@ -80,7 +81,10 @@ export const auditRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = as
     },
     handler: async (request) => {
       requireOperator(callerOf(request), 'read the audit')
-      const rows = await findEntries(database.db, request.query, PAGE)
+      const { query } = request
+      const since = readInstant('since', query.since)
+      const until = readInstant('until', query.until)
+      const rows = await findEntries(database.db, { ...query, since, until }, PAGE)
       const { seq, mac } = await getHead(database.db)
       const last = rows.length === PAGE ? rows.at(-1) : undefined
       return {

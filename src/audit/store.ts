@@ -120,8 +120,8 @@ export interface AuditFilter {
   outcome?: string | undefined
   integration?: string | undefined
   account?: number | undefined
-  since?: string | undefined
-  until?: string | undefined
+  since?: Date | undefined
+  until?: Date | undefined
   /** Ids below this one: the page before ended there. */
   before?: number | undefined
 }
@@ -138,8 +138,8 @@ export async function findEntries(
     filter.outcome && sql`outcome = ${filter.outcome}`,
     filter.integration && sql`integration = ${filter.integration}`,
     filter.account && sql`"accountId" = ${filter.account}`,
-    filter.since && sql`at >= ${filter.since}::timestamptz`,
-    filter.until && sql`at < ${filter.until}::timestamptz`,
+    filter.since && sql`at >= ${filter.since}`,
+    filter.until && sql`at < ${filter.until}`,
     filter.before && sql`id < ${filter.before}`,
   ].filter((each) => typeof each === 'object')
   const { rows } = await sql<AuditRow>`

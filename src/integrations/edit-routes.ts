@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { requireOperator } from '../clients/caller.ts'
-import { BrokerError } from '../errors.ts'
 import { auditing } from '../plugins/audit.ts'
 import { callerOf } from '../plugins/auth.ts'
 import { problems } from '../plugins/problems.ts'
+import { checkRedirectUri, checkSandboxOrigin } from './check-urls.ts'
 import {
   IntegrationBody,
   IntegrationParams,
@@ -68,6 +68,7 @@ export const editRoutes: FastifyPluginAsyncTypebox<EditRoutesOptions> = async (
       const { integration } = request.params
       const order = orderFrom(request.body)
       checkRedirectUri(order.redirectUri, publicUrl)
+      checkSandboxOrigin(order.sandboxOrigin)
       const isNew = await integrations.put(integration, order)
       auditing(request, { outcome: isNew ? 'created' : 'changed' })
       return reply.code(isNew ? 201 : 200).send(toJson(integrations.get(integration)))
@@ -99,15 +100,4 @@ export const editRoutes: FastifyPluginAsyncTypebox<EditRoutesOptions> = async (
       }
     },
   })
-}
-
-/** As the settings are checked at the start. Throws `bad_request`. */
-function checkRedirectUri(redirectUri: string, publicUrl: string | null): void {
-  const url = URL.parse(redirectUri)
-  if (url === null) throw new BrokerError('bad_request', 'redirect_uri: it is no URL.')
-  if (publicUrl !== null && url.origin !== publicUrl) {
-    const detail =
-      'redirect_uri: it must be on the origin of PUBLIC_URL, the cookie is bound to it.'
-    throw new BrokerError('bad_request', detail)
-  }
 }

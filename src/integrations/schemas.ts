@@ -19,6 +19,7 @@ export const ProfileSchema = Type.Object(
     authorize_parameters: Type.Optional(
       Type.Record(Type.String({ pattern: '^[a-z_]{1,40}$' }), Type.String({ maxLength: 500 }), {
         description: 'besides client_id, state, mode and scope; {redirect_uri} stands for its own',
+        additionalProperties: false,
       }),
     ),
     scopes: Type.Optional(

@@ -3,6 +3,7 @@ import { type Static, Type } from 'typebox'
 import { requireOperator } from '../clients/caller.ts'
 import type { ExternalSeed } from '../db/tables.ts'
 import { BrokerError } from '../errors.ts'
+import { checkRedirectUri, checkSandboxOrigin } from '../integrations/check-urls.ts'
 import { checkProfile } from '../integrations/edit.ts'
 import { overridesFrom, ProfileSchema } from '../integrations/schemas.ts'
 import { auditing } from '../plugins/audit.ts'
@@ -125,12 +126,9 @@ function seedFrom(
   external: Static<typeof ButtonBody>['external'],
   publicUrl: string | null,
 ): ExternalSeed {
-  const redirect = URL.parse(external?.redirect_uri ?? '')
-  const isOurs = publicUrl === null || redirect?.origin === publicUrl
-  if (external === undefined || redirect === null || !isOurs) {
-    const detail = 'external.redirect_uri: it must be on the origin of the public listener.'
-    throw new BrokerError('bad_request', detail)
-  }
+  if (external === undefined) throw new BrokerError('bad_request', 'external: it is needed.')
+  checkRedirectUri(external.redirect_uri, publicUrl)
+  checkSandboxOrigin(external.sandbox_origin ?? null)
   const profile = overridesFrom(external.profile)
   checkProfile(external.provider, profile)
   const { provider, redirect_uri, sandbox_origin } = external

@@ -7,6 +7,7 @@ import type { Database } from '../db/database.ts'
 import { BrokerError } from '../errors.ts'
 import { auditing } from '../plugins/audit.ts'
 import { callerOf } from '../plugins/auth.ts'
+import { readInstant } from '../plugins/instant.ts'
 import { problems } from '../plugins/problems.ts'
 import { Secret } from '../vault/secret.ts'
 import { type ImportDependencies, importAccount } from './import.ts'
@@ -83,7 +84,7 @@ export const importRoutes: FastifyPluginAsyncTypebox<ImportRoutesOptions> = asyn
         domain: body.domain.toLowerCase(),
         accessToken: new Secret(body.access_token),
         refreshToken: body.refresh_token === undefined ? undefined : new Secret(body.refresh_token),
-        expiresAt: body.expires_at === undefined ? undefined : new Date(body.expires_at),
+        expiresAt: readInstant('expires_at', body.expires_at),
         shadow: body.shadow ?? false,
         ifGeneration: ifMatch === undefined ? undefined : Number(ifMatch.replace(/\D/g, '')),
       })

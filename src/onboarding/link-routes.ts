@@ -95,7 +95,10 @@ export const connectLinkRoutes: FastifyPluginAsyncTypebox<LinkRoutesOptions> = a
         {
           integration: Type.Optional(IntegrationField),
           accounts: Type.Optional(
-            Type.Array(Type.Integer({ minimum: 1 }), { minItems: 1, maxItems: PAGE }),
+            Type.Array(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }), {
+              minItems: 1,
+              maxItems: PAGE,
+            }),
           ),
           after: Type.Optional(
             Type.String({ pattern: CURSOR, description: '`next` of the answer before' }),

@@ -4,6 +4,7 @@ import { requireOperator } from '../clients/caller.ts'
 import { BrokerError } from '../errors.ts'
 import { auditing } from '../plugins/audit.ts'
 import { callerOf } from '../plugins/auth.ts'
+import { readInstant } from '../plugins/instant.ts'
 import { problems } from '../plugins/problems.ts'
 import { Secret } from '../vault/secret.ts'
 import type { InboxRow } from './inbox.ts'
@@ -86,8 +87,8 @@ export const onboardingOperatorRoutes: FastifyPluginAsyncTypebox<{
       },
     },
     handler: async (request) => {
-      const { before } = request.query
-      const rows = await onboarding.list(before === undefined ? undefined : new Date(before), PAGE)
+      const before = readInstant('before', request.query.before)
+      const rows = await onboarding.list(before, PAGE)
       const last = rows.length === PAGE ? rows.at(-1) : undefined
       return {
         onboardings: rows.map(toJson),

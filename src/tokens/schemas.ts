@@ -33,7 +33,13 @@ export const ReadQuery = Type.Object(
 
 export const ReportBody = Type.Union([
   Type.Object(
-    { generation: Type.Integer({ minimum: 1, description: 'of the token that got a 401' }) },
+    {
+      generation: Type.Integer({
+        minimum: 1,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'of the token that got a 401',
+      }),
+    },
     { additionalProperties: false },
   ),
   Type.Object(
