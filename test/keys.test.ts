@@ -149,33 +149,49 @@ t.test('client secret: the next one is tried only after the client was refused',
   )
   t.notMatch(broker.log(), /client secret refused/)
 
-  sandbox.world.addIntegration({
-    platform: 'amocrm',
-    clientId: CLIENT_ID,
-    clientSecret: next,
-    redirectUri: `${broker.publicUrl}/api/v1/integrations/amo-crm/callback`,
-  })
+  const redirectUri = `${broker.publicUrl}/api/v1/integrations/amo-crm/callback`
+  const knowsAs = (clientSecret: string, uri = redirectUri) =>
+    sandbox.world.addIntegration({
+      platform: 'amocrm',
+      clientId: CLIENT_ID,
+      clientSecret,
+      redirectUri: uri,
+    })
+  knowsAs(CLIENT_SECRET, `${redirectUri}/`)
+  await makeDue()
+  await until(async () => (await attempts()).some(({ outcome }) => outcome === 'refused'), 30_000)
+  t.notMatch(broker.log(), /client secret refused/, 'it is the redirect URI that was refused')
+
+  knowsAs(next)
   await refreshed(second)
   t.match(broker.log(), /client secret refused, the next one is tried/)
   t.equal((await broker.get('/tokens/demo')).status, 200)
   await until(async () => (await broker.get('/health/ready')).body.status === 'ok')
   const outcomes = (await attempts()).map(({ outcome }) => outcome)
-  t.same(outcomes, ['committed', 'refused', 'committed'])
+  t.same(outcomes, ['committed', 'refused', 'refused', 'committed'])
   presentedOnce(t, stage)
 
   await t.test('a consent in the middle of a change goes through', async (t) => {
-    sandbox.world.addIntegration({
-      platform: 'amocrm',
-      clientId: CLIENT_ID,
-      clientSecret: CLIENT_SECRET,
-      redirectUri: `${broker.publicUrl}/api/v1/integrations/amo-crm/callback`,
-    })
+    knowsAs(CLIENT_SECRET)
     await connectAccount(broker).catch(() => {})
     await until(async () => {
       const rows = await query(databaseUrl, `select outcome from amo_inbox where kind = 'callback'`)
       return rows.length === 2 && rows.every(({ outcome }) => outcome === 'connected')
     }, 30_000)
     t.pass('with the secret that was kept')
+  })
+
+  await t.test('a host that says 401 to whatever it is asked changes no secret', async (t) => {
+    const swaps = () => broker.log().split('client secret refused').length
+    const [before, { tokenCalls }] = [swaps(), sandbox.world.books.totals]
+    sandbox.world.faults.set([{ fault: 'unauthorized_without_hint', endpoint: 'token', times: 2 }])
+    await connectAccount(broker).catch(() => {})
+    await until(async () => {
+      const rows = await query(databaseUrl, `select outcome from amo_inbox where kind = 'callback'`)
+      return rows.some(({ outcome }) => outcome === 'client_rejected')
+    }, 30_000)
+    t.equal(swaps(), before)
+    t.equal(sandbox.world.books.totals.tokenCalls, tokenCalls + 2, 'with each of them once')
   })
 
   await t.test('no secret stands anywhere but sealed', async (t) => {

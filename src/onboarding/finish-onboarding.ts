@@ -3,8 +3,9 @@ import type { Logger } from 'pino'
 import type { Database } from '../db/database.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
 import type { Integration, Integrations } from '../integrations/service.ts'
+import type { OAuthClient } from '../provider/profiles.ts'
 import { REFUSALS, type RefusalCode } from '../provider/refusals.ts'
-import { findPair, requestTokens } from '../provider/token-endpoint.ts'
+import { findPair, requestTokens, type TokenAnswer } from '../provider/token-endpoint.ts'
 import { pairFromJson, pairToJson } from '../refresh/answer.ts'
 import type { Committer } from '../refresh/commit.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
@@ -27,6 +28,11 @@ import { atOnboardingStep } from './steps.ts'
 
 const EXCHANGE_LIMIT_MS = 30_000
 const STORE_RETRY_MS = 500
+const OF_CLIENT: ReadonlySet<RefusalCode> = new Set([
+  'client_rejected',
+  'client_secret_malformed',
+  'unauthorized_without_hint',
+])
 
 export interface OnboardingDependencies {
   database: Database
@@ -66,21 +72,28 @@ async function exchangeCode(
   row: InboxRow,
   integration: Integration,
 ): Promise<KeptPair | undefined> {
-  const { database, keyRing, heartbeat, keptCodes, worker, log } = onboarding
+  const { database, keyRing, heartbeat, keptCodes, integrations, worker, log } = onboarding
   const timeOf = (atMs: number) => heartbeat.nowMs() - (performance.now() - atMs)
   const code = keyRing.open(row.secret ?? '', inboxAt(row.fingerprint, 'secret'))
   const grant = { grantType: 'authorization_code', code } as const
-  const answer = await requestTokens(integration, row.referer ?? '', grant, {
-    limitMs: EXCHANGE_LIMIT_MS,
-    keep: (body, sentAtMs) => {
-      atOnboardingStep('answered')
-      keptCodes.keep({ inboxId: row.id, body, sentAtMs: timeOf(sentAtMs) })
-      atOnboardingStep('kept')
-    },
-  })
+  const present = (client: OAuthClient) =>
+    requestTokens(client, row.referer ?? '', grant, {
+      limitMs: EXCHANGE_LIMIT_MS,
+      keep: (body, sentAtMs) => {
+        atOnboardingStep('answered')
+        keptCodes.keep({ inboxId: row.id, body, sentAtMs: timeOf(sentAtMs) })
+        atOnboardingStep('kept')
+      },
+    })
+  const first = await present(integration)
+  const { nextClientSecret: next } = integration
+  const isNextTried = next !== null && isOfClient(first)
+  const answer = isNextTried ? await present({ ...integration, clientSecret: next }) : first
   if (answer.kind === 'pair') {
     const kept = { pair: answer.pair, sentAt: new Date(timeOf(answer.sentAtMs)) }
     await untilStored(() => putIntoInbox(onboarding, row, kept), log)
+    const { name, secretMark } = integration
+    if (isNextTried) await integrations.recordRefusal(name, 'client_rejected', secretMark)
     return kept
   }
   log.warn({ inbox: row.id, integration: integration.name, ...answer }, 'code exchange refused')
@@ -90,26 +103,27 @@ async function exchangeCode(
   return undefined
 }
 
-/** The provider looks at the client first: a code that came with a refused secret is unspent, and tried with the next one. */
+/**
+ * Whether the client may have been refused: the provider looks at it first, so the code is unspent, and tried with the next
+ * secret at once. Only the pair that this brings changes the secrets. A 401 to both does not: it may be the host's, which
+ * whoever brought the code chose.
+ */
+function isOfClient(answer: TokenAnswer): boolean {
+  return answer.kind === 'refused' && OF_CLIENT.has(answer.code)
+}
+
 async function endRefused(
   { database, integrations, worker }: OnboardingDependencies,
-  row: InboxRow,
-  { name, secretMark, hasNextSecret }: Integration,
+  { id, origin }: InboxRow,
+  { name }: Integration,
   code: RefusalCode,
 ): Promise<void> {
-  // Without a refresh token there is nothing to look the host up with: it is the client that was refused.
+  // Without a refresh token there is nothing to look the host up with.
   const outcome = code === 'unauthorized_without_hint' ? 'client_rejected' : code
   const isRefusal = REFUSALS[outcome].kind === 'configuration'
-  if (row.origin === 'install') {
-    // Whoever sent it chose the host that was asked: that says nothing of the client. A refresh will.
-    const isWorthWaiting = isRefusal && hasNextSecret
-    if (isWorthWaiting) return giveBackCallback(database.db, row.id, worker)
-    return finishCallback(database.db, row.id, worker, outcome)
-  }
-  if (isRefusal && (await integrations.recordRefusal(name, outcome, secretMark))) {
-    return giveBackCallback(database.db, row.id, worker)
-  }
-  return finishCallback(database.db, row.id, worker, outcome)
+  // An installation that nobody asked for says nothing of the client.
+  if (isRefusal && origin !== 'install') await integrations.recordError(name, outcome)
+  await finishCallback(database.db, id, worker, outcome)
 }
 
 /** From here on the pair is in the database, sealed, and the copy on this disk has served its purpose. */
