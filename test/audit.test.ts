@@ -234,4 +234,27 @@ t.test('audit', async (t) => {
     t.equal(code, 0, out)
     t.match(out, /^rows 3 to \d+/)
   })
+
+  await t.test('an old time that was written into a row takes nothing with it', async (t) => {
+    await query(databaseUrl, `update amo_audit set at = at - interval '9 days' where seq = 3`)
+    await query(
+      databaseUrl,
+      `insert into amo_audit (at, actor, action, outcome)
+       values (now() - interval '9 days', 'intruder', 'readToken', 'done')`,
+    )
+    const again = await startBroker(t, { databaseUrl, sandbox, env: { AUDIT_DAYS: '2' } })
+    await until(async () => {
+      const [forged] = await query(
+        databaseUrl,
+        `select seq from amo_audit where actor = 'intruder'`,
+      )
+      return forged?.seq !== null
+    })
+    await again.stop()
+    const [head] = await query(databaseUrl, 'select "cutSeq"::int as cut from amo_audit_head')
+    t.equal(head?.cut, 2, 'as before')
+    const { code, out } = await verify(databaseUrl, again.dataDir)
+    t.equal(code, 1)
+    t.match(out, /row 3 was changed/)
+  })
 })

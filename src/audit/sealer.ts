@@ -77,20 +77,33 @@ export class AuditSealer {
       return { id: row.id, seq, mac }
     })
     await sealRows(trx, links)
-    await this.#cut(trx)
+    await this.#cut(trx, head)
     return { head: { ...head, seq, mac }, sealed: rows.length }
   }
 
-  /** Retention: the oldest part of the chain goes, and a signed checkpoint says where it ended. */
-  async #cut(trx: Transaction<Tables>): Promise<void> {
+  /**
+   * Retention: the oldest part of the chain goes, and a signed checkpoint says where it ended. Only what fits the chain and is
+   * old from its beginning on: whoever writes an old time into one row has nothing signed away.
+   */
+  async #cut(trx: Transaction<Tables>, { cutSeq, cutMac }: AuditHead): Promise<void> {
     if (performance.now() - this.#cutMs < CUT_MS) return
-    this.#cutMs = performance.now()
     const { hash, retentionDays, log } = this.#with
-    const oldest = await findOldest(trx, retentionDays)
-    if (oldest === undefined) return
-    const cut = { cutSeq: oldest.seq, cutMac: oldest.mac }
-    await cutRows(trx, { ...cut, cutSignature: signatureOf(hash, cut) })
-    log.info({ seq: oldest.seq }, 'audit cut off by retention')
+    const end = { cutSeq, cutMac }
+    for (const row of await findOldest(trx, cutSeq, retentionDays, BATCH)) {
+      if (!row.isOld) break
+      const seq = end.cutSeq + 1
+      if (Number(row.seq) !== seq || linkOf(hash, end.cutMac, seq, row) !== row.mac) {
+        log.error({ seq }, 'audit was tampered with, nothing from here on is cut off')
+        break
+      }
+      end.cutSeq = seq
+      end.cutMac = row.mac
+    }
+    // There may be more.
+    if (end.cutSeq < cutSeq + BATCH) this.#cutMs = performance.now()
+    if (end.cutSeq === cutSeq) return
+    await cutRows(trx, { ...end, cutSignature: signatureOf(hash, end) })
+    log.info({ seq: end.cutSeq }, 'audit cut off by retention')
   }
 
   async #publish({ seq, mac }: AuditHead): Promise<void> {

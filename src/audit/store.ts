@@ -81,17 +81,18 @@ export async function sealRows(
   await trx.updateTable('amo_audit_head').set({ seq: last.seq, mac: last.mac }).execute()
 }
 
-/** The last row of the chain that is older than so many days. */
+/** The rows behind `after`, in the order of the chain, and whether each says that it is older than so many days. */
 export async function findOldest(
   trx: Transaction<Tables>,
+  after: number,
   days: number,
-): Promise<{ seq: number; mac: string } | undefined> {
-  const { rows } = await sql<{ seq: number; mac: string }>`
-    select seq, mac from amo_audit
-    where mac is not null and at < clock_timestamp() - ${days} * interval '1 day'
-    order by amo_audit.seq desc limit 1
+  limit: number,
+): Promise<(AuditRow & { isOld: boolean })[]> {
+  const { rows } = await sql<AuditRow & { isOld: boolean }>`
+    select ${ROW}, amo_audit.at < clock_timestamp() - ${days} * interval '1 day' as "isOld"
+    from amo_audit where seq > ${after} order by amo_audit.seq limit ${limit}
   `.execute(trx)
-  return rows[0]
+  return rows
 }
 
 export async function cutRows(

@@ -201,6 +201,22 @@ export const ACCESS_MUTATIONS: Mutation[] = [
     tests: auditTest,
   },
   {
+    guard: 'audit: retention takes what is old from the beginning on',
+    edits: [{ file: 'src/audit/sealer.ts', find: '      if (!row.isOld) break\n', replace: '' }],
+    tests: auditTest,
+  },
+  {
+    guard: 'audit: retention takes what fits the chain',
+    edits: [
+      {
+        file: 'src/audit/sealer.ts',
+        find: 'linkOf(hash, end.cutMac, seq, row) !== row.mac',
+        replace: 'row.mac === null',
+      },
+    ],
+    tests: auditTest,
+  },
+  {
     guard: 'next client secret: only when the client was refused',
     edits: [
       {
