@@ -111,6 +111,17 @@ t.test('an installation inside the CRM', async (t) => {
     t.equal((await inboxOf(databaseUrl)).length, 3)
   })
 
+  await t.test('a link’s callback that lost its state: pending, the link is unused', async (t) => {
+    const link = (await broker.post('/connect-links', { integration: 'amocrm' })).body.url
+    const { account, integration } = grantee(sandbox, 'dropped')
+    const code = sandbox.world.grants.issueCode(account, integration)
+    const url = `${broker.publicUrl}${PATH}?code=${code}&state=state&referer=dropped.amocrm.ru`
+    await fetch(url, { redirect: 'manual' })
+    await until(async () => (await inboxOf(databaseUrl)).at(-1)?.outcome === 'pending')
+    t.match(await broker.get('/tokens/dropped'), { status: 409, body: { code: 'pending' } })
+    t.equal((await fetch(link, { redirect: 'manual' })).status, 302)
+  })
+
   await t.test('in another shape than the provider’s: refused, nothing is stored', async (t) => {
     const { account, integration } = grantee(sandbox)
     const code = sandbox.world.grants.issueCode(account, integration)

@@ -1,7 +1,18 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { Pair } from '../src/sandbox/grants.ts'
-import { type Answer, CLIENT_ID, CLIENT_SECRET, OPERATOR_KEY, until } from './support/broker.ts'
+import { signDisconnect } from '../src/sandbox/server-calls.ts'
+import {
+  type Answer,
+  CLIENT_ID,
+  CLIENT_SECRET,
+  OPERATOR_KEY,
+  startBroker,
+  type TestBroker,
+  until,
+} from './support/broker.ts'
 import { ask } from './support/clients.ts'
 import { query, redisUrl } from './support/database.ts'
 import { presentedOnce, type Stage, setStage } from './support/stage.ts'
@@ -268,6 +279,12 @@ t.test('DELETE /accounts/:account: nothing of the pair is left, nor comes back',
     [],
   )
   await until(async () => (await copies()) === 0, 20_000)
+  const onDisk = () => readdirSync(join(broker.dataDir, 'spool'))
+  await until(
+    () => onDisk().length === 0,
+    20_000,
+    () => `on disk: ${onDisk()}`,
+  )
   await until(async () => {
     const rows = await query(databaseUrl, 'select "clearedAt" from amo_removals')
     return rows.length === 1 && rows[0]?.clearedAt !== null
@@ -277,6 +294,64 @@ t.test('DELETE /accounts/:account: nothing of the pair is left, nor comes back',
   sandbox.world.faults.clear()
   const pair = mint(stage)
   t.equal((await call('POST', '/accounts/import', orderOf(pair))).status, 201, 'it may come again')
+})
+
+t.test('DELETE /accounts/:account: the other replica’s disk is cleared as well', async (t) => {
+  const stage = await setStage(t, { env: { SETTLE_MS: '500' } })
+  const { broker, sandbox, databaseUrl } = stage
+  const refreshedBy = (each: TestBroker) =>
+    readdirSync(join(each.dataDir, 'spool')).filter((file) => file.startsWith('refresh~'))
+  await stage.makeDue()
+  await until(() => refreshedBy(broker).length > 0)
+  const redirectUri = `${broker.publicUrl}/api/v1/integrations/amo-crm/callback`
+  const second = await startBroker(t, {
+    databaseUrl,
+    sandbox,
+    env: { AMO_REDIRECT_URI: redirectUri },
+  })
+  t.equal((await ask(second.url, 'DELETE', '/accounts/demo', operator)).status, 200)
+  await until(() => refreshedBy(broker).length === 0, 20_000)
+  t.equal((await broker.get('/tokens/demo')).status, 404)
+})
+
+t.test('GET /hooks/disconnect: both secrets, replays, and who is not disconnected', async (t) => {
+  const stage = await setStage(t)
+  const { broker, sandbox, databaseUrl } = stage
+  const { account } = grantee(stage)
+  const hook = (secret: string) => {
+    const signature = signDisconnect(secret, CLIENT_ID, account.accountId)
+    const search = `account_id=${account.accountId}&client_uuid=${CLIENT_ID}&signature=${signature}`
+    return fetch(`${broker.publicUrl}/hooks/disconnect?${search}`).then(({ status }) => status)
+  }
+  const judged = async (outcome: string) => {
+    const rows = () => query(databaseUrl, `select outcome from amo_inbox where kind = 'disconnect'`)
+    await until(async () => (await rows()).every((row) => row.outcome !== null), 20_000)
+    t.match(await rows(), [{ outcome }])
+    // The next one is of another minute.
+    await query(databaseUrl, `delete from amo_inbox where kind = 'disconnect'`)
+  }
+  await asker(stage)('PUT', '/integrations/amocrm/next-client-secret', {
+    client_secret: 'the-next-secret',
+  })
+  t.equal(await hook('neither-of-them'), 403)
+  for (const secret of ['the-next-secret', CLIENT_SECRET]) {
+    t.equal(await hook(secret), 200)
+    t.equal(await hook(secret), 200, 'again: harmless')
+    await judged('still_connected')
+    t.equal((await broker.get('/tokens/demo')).status, 200)
+  }
+  sandbox.world.grants.revoke(account)
+  await query(databaseUrl, 'update amo_tokens set shadow = true')
+  t.equal(await hook(CLIENT_SECRET), 200)
+  await judged('nothing_to_do')
+  await query(databaseUrl, 'update amo_tokens set shadow = false')
+  t.equal(await hook(CLIENT_SECRET), 200)
+  await judged('disconnected')
+  await until(async () => (await broker.get('/tokens/demo')).status === 409)
+  t.match(await broker.get('/tokens/demo'), { body: { code: 'disconnected' } })
+  t.equal((await asker(stage)('DELETE', '/accounts/demo')).status, 200)
+  t.equal(await hook(CLIENT_SECRET), 200)
+  await judged('nothing_to_do')
 })
 
 t.test('POST /accounts/:account/check: the guides’ smoke test', async (t) => {
