@@ -170,7 +170,7 @@ export const CLAIM_MUTATIONS: Mutation[] = [
       {
         file: CLAIM,
         find: `    order by t."nextAttemptAt"
-    limit (select least(\${limit}::float8, greatest(0, floor(\${room('due')})))::int
+    limit (select least(\${limit}::float8, greatest(0, floor(\${room(lane)})))::int
       from amo_integrations i where i.name = \${integration})
     for no key update of t skip locked\``,
         replace: '`',

@@ -1,8 +1,10 @@
-import { cpSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '..', '..')
+const TAP = join(ROOT, '.tap', 'plugins')
+const LINKS_AS_THEY_ARE = { recursive: true, verbatimSymlinks: true }
 /** All that the tests read. */
 const COPIED = ['src', 'test', 'sql', 'openapi', 'package.json', '.env.example', 'tsconfig.json']
 
@@ -14,11 +16,8 @@ export function readSource(file: string): string {
 export function copyRepository(): string {
   const copy = mkdtempSync(join(tmpdir(), 'amo-mutant-'))
   for (const name of COPIED) cpSync(join(ROOT, name), join(copy, name), { recursive: true })
-  // What tap has built of its plugins; without it each copy would build it anew.
-  cpSync(join(ROOT, '.tap', 'plugins'), join(copy, '.tap', 'plugins'), {
-    recursive: true,
-    verbatimSymlinks: true,
-  })
+  // What tap has built of its plugins, if it has: each copy would build it anew.
+  if (existsSync(TAP)) cpSync(TAP, join(copy, '.tap', 'plugins'), LINKS_AS_THEY_ARE)
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
   return copy
 }
