@@ -5,6 +5,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { Agent, fetch as undiciFetch } from 'undici'
+import { decodeAccessToken } from '../src/provider/access-token.ts'
 import { call } from '../src/provider/call.ts'
 import { type OAuthClient, profileOf } from '../src/provider/profiles.ts'
 import { isPublicAddress } from '../src/provider/public-lookup.ts'
@@ -88,6 +89,18 @@ t.test(
     }
   },
 )
+
+t.test('an access token’s times that are none are not believed', (t) => {
+  const claimsOf = (times: object) => {
+    const claims = { account_id: 1, aud: 'x', iat: 1_700_000_000, exp: 1_700_086_400, ...times }
+    return decodeAccessToken(`x.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.x`)
+  }
+  t.match(claimsOf({}), { accountId: 1, expiresAtSeconds: 1_700_086_400 })
+  for (const times of [{ iat: 1e300 }, { exp: 1e300 }, { iat: -1e300 }, { exp: 253_402_300_800 }]) {
+    t.equal(claimsOf(times), undefined, JSON.stringify(times))
+  }
+  t.end()
+})
 
 t.test('outside calls: allowed hosts, https, public addresses, no redirect', async (t) => {
   const { server: pair } = makeCertificates(t)
@@ -246,6 +259,14 @@ t.test('public listener: a limit by address, as the proxy in front says it', asy
   t.equal((await ask(broker.publicUrl, 'GET', '/health/live')).status, 200)
   await Promise.all(Array.from({ length: 610 }, () => from('2a00:1450::1')))
   t.equal(await from('2a00:1450::ffff'), 429, 'all of a network of 64 bits is one address')
+
+  const install = async (host: number) => {
+    const headers = { 'x-forwarded-for': `2a00:1460::${host.toString(16)}` }
+    const path = '/api/v1/integrations/amo-crm/callback?code=x&from_widget=1&referer=x'
+    return (await ask(broker.publicUrl, 'GET', path, headers)).status
+  }
+  for (let host = 1; host <= 60; host += 1) t.equal(await install(host), 400)
+  t.equal(await install(61), 429, 'for callbacks that nothing proves as well')
 })
 
 t.test('internal listener over https, with certificates of clients', async (t) => {

@@ -11,7 +11,7 @@ import type { ConnectLinks } from './links.ts'
 import { sendProblemPage, sendProgressPage, sendReceivedPage } from './pages.ts'
 import { hasProof, isServerCall } from './server-calls.ts'
 import type { Onboarding } from './service.ts'
-import { UnprovenLimit } from './unproven-limit.ts'
+import { makeUnprovenLimit } from './unproven-limit.ts'
 
 /** The person at the callback sees a page by then, finished or not. */
 const CALLBACK_WAIT_MS = 8_000
@@ -51,7 +51,7 @@ export const onboardingRoutes: FastifyPluginAsyncTypebox<PublicRoutesOptions> = 
     return sendProblemPage(reply, problem, statusCode)
   })
 
-  const unproven = new UnprovenLimit()
+  const countUnproven = await makeUnprovenLimit(app)
   /** Whom the page may tell; a database that is silent leaves that out. */
   const openerOf = async (linkId: string | null) => {
     if (linkId === null) return null
@@ -151,8 +151,10 @@ export const onboardingRoutes: FastifyPluginAsyncTypebox<PublicRoutesOptions> = 
     handler: async (request, reply) => {
       const [pathname = ''] = request.url.split('?')
       reply.headers({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
-      if (!hasProof(request.query)) unproven.count(request.ip)
-      if (health.phase === 'starting' || health.phase === 'unmigrated') {
+      const isJudged = health.phase !== 'starting' && health.phase !== 'unmigrated'
+      // Before anything can be judged, a state proves nothing.
+      if (!isJudged || !hasProof(request.query)) await countUnproven(request)
+      if (!isJudged) {
         // Nothing can be judged yet, and the provider's server does not call again.
         onboarding.keepForLater(pathname, request.query)
         return sendReceivedPage(reply)

@@ -1,3 +1,6 @@
+/** The year 9999 ends. */
+const MAX_SECONDS = 253_402_300_800
+
 /** Claims of an access token that the broker uses (provider page, part 7). */
 export interface AccessTokenClaims {
   accountId: number
@@ -19,7 +22,7 @@ export function decodeAccessToken(token: string): AccessTokenClaims | undefined 
     const { account_id, aud, iat, exp, api_domain } = claims
     const audience = Array.isArray(aud) ? aud[0] : aud
     if (!Number.isSafeInteger(account_id) || typeof audience !== 'string') return undefined
-    if (typeof iat !== 'number' || typeof exp !== 'number') return undefined
+    if (!isTime(iat) || !isTime(exp)) return undefined
     return {
       accountId: Number(account_id),
       audience,
@@ -30,4 +33,9 @@ export function decodeAccessToken(token: string): AccessTokenClaims | undefined 
   } catch {
     return undefined
   }
+}
+
+/** Seconds since 1970, of which a Date can be made and stored. */
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value < MAX_SECONDS
 }
