@@ -217,6 +217,16 @@ t.test(
       ),
       [{ outcome: 'still_connected' }],
     )
+    const unknown = signDisconnect(CLIENT_SECRET, CLIENT_ID, 4711)
+    const answer = await fetch(
+      `${broker.publicUrl}/hooks/disconnect?account_id=4711&client_uuid=${CLIENT_ID}&signature=${unknown}`,
+    )
+    t.equal(answer.status, 200, 'the same of an account that is not here')
+    t.same(
+      await query(stage.databaseUrl, `select from amo_inbox where "accountId" = 4711`),
+      [],
+      'and no row',
+    )
 
     const account = sandbox.world.directory.findAccount('demo', 'amocrm')
     if (account) sandbox.world.grants.revoke(account)

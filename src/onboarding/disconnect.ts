@@ -74,11 +74,13 @@ export class DisconnectHooks {
     const { database, heartbeat, hash } = this.#with
     const minute = Math.floor(heartbeat.nowMs() / MINUTE_MS)
     const fingerprint = hash.of(JSON.stringify(['disconnect', integration, accountId, minute]))
-    await database.db
-      .insertInto('amo_inbox')
-      .values({ kind: 'disconnect', origin: 'hook', integration, accountId, fingerprint })
-      .onConflict((conflict) => conflict.column('fingerprint').doNothing())
-      .execute()
+    // Whoever has the secret of an integration, such as one that a button made, can sign for any number.
+    await sql`
+      insert into amo_inbox (kind, origin, integration, "accountId", fingerprint)
+      select 'disconnect', 'hook', integration, "accountId", ${fingerprint} from amo_tokens
+      where integration = ${integration} and "accountId" = ${accountId}
+      on conflict (fingerprint) do nothing
+    `.execute(database.db)
   }
 
   async #workOff(): Promise<void> {

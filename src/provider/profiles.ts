@@ -87,10 +87,10 @@ export function isAllowedHost(profile: Profile, host: string): boolean {
 
 /** The account's host out of `referer`, which may carry a scheme; undefined when it is not allowed. */
 export function allowedHost(profile: Profile, referer: string): string | undefined {
-  const host = referer
-    .replace(/^https?:\/\//i, '')
-    .replace(/\/.*$/, '')
+  const [host = ''] = referer
     .toLowerCase()
+    .replace(/^https?:\/\//, '')
+    .split('/', 1)
   const isSite = profile.siteHosts.includes(host)
   return isAccountHost(profile, host) && !isSite ? host : undefined
 }
