@@ -350,8 +350,9 @@ t.test('GET /hooks/disconnect: both secrets, replays, and who is not disconnecte
   await until(async () => (await broker.get('/tokens/demo')).status === 409)
   t.match(await broker.get('/tokens/demo'), { body: { code: 'disconnected' } })
   t.equal((await asker(stage)('DELETE', '/accounts/demo')).status, 200)
-  t.equal(await hook(CLIENT_SECRET), 200)
-  await judged('nothing_to_do')
+  t.equal(await hook(CLIENT_SECRET), 200, 'the provider need not know that it has left')
+  const rows = await query(databaseUrl, `select 1 from amo_inbox where kind = 'disconnect'`)
+  t.same(rows, [], 'an account that is not here makes no row')
 })
 
 t.test('POST /accounts/:account/check: the guides’ smoke test', async (t) => {
