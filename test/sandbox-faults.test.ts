@@ -203,6 +203,28 @@ t.test(
   },
 )
 
+t.test(
+  'presentation: what a probe cleared stays cleared by the refusal that follows',
+  async (t) => {
+    const s = await start(t)
+    const { refreshToken } = await s.mint()
+    s.faults(
+      { fault: 'bad_gateway_before_spend', times: 1 },
+      { fault: 'too_many_requests', endpoint: 'token', times: 1 },
+    )
+    t.equal((await s.refresh(refreshToken)).status, 502)
+    t.equal((await s.visitor.probe(API_HOST, refreshToken)).status, 200)
+    t.equal((await s.refresh(refreshToken)).status, 429)
+    t.equal((await s.refresh(refreshToken)).status, 200)
+    t.match(s.world.books.list(), [
+      { presentation: 'first' },
+      { endpoint: 'probe' },
+      { presentation: 'after_probe' },
+      { presentation: 'after_refusal', outcome: 'accepted' },
+    ])
+  },
+)
+
 t.test('delay_before_spend, delay_after_spend: what a probe sees meanwhile', async (t) => {
   const s = await start(t)
   for (const [fault, status] of [

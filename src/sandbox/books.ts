@@ -108,18 +108,20 @@ export function createBooks(size: number, clock: () => number) {
   return { open, list, count, countersOf, clear, totals, lastSeq: () => lastSeq }
 }
 
-/** Notes that a code or refresh token came to the token endpoint; call it at arrival. */
-export function notePresented(credential: Credential): Presentation {
+/** Notes that a code or refresh token came to the token endpoint, as which entry; call it at arrival. */
+export function notePresented(credential: Credential, { seq }: BookEntry): Presentation {
   const presentation = judge(credential)
+  // What a probe has cleared stays cleared when this send is proved unspent as well.
+  if (presentation === 'after_probe') credential.doubtfulSends.clear()
   credential.sends += 1
-  credential.doubtfulSends += 1
+  credential.doubtfulSends.add(seq)
   credential.saidAlive = false
   return presentation
 }
 
 function judge(credential: Credential): Presentation {
   if (credential.sends === 0) return 'first'
-  if (credential.doubtfulSends === 0) return 'after_refusal'
+  if (credential.doubtfulSends.size === 0) return 'after_refusal'
   return credential.saidAlive ? 'after_probe' : 'again'
 }
 

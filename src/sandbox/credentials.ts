@@ -12,8 +12,8 @@ export interface Credential {
   state: 'live' | 'spent' | 'revoked'
   /** How often it came to the token endpoint. */
   sends: number
-  /** Those of them whose answer did not prove it unspent. */
-  doubtfulSends: number
+  /** Those of them, by their place in the books, that neither their answer nor a probe has proved unspent. */
+  doubtfulSends: Set<number>
   /** A probe said alive after the last send, so it may be sent again. */
   saidAlive: boolean
 }
@@ -85,5 +85,5 @@ export function createCredentials(clock: () => number) {
 }
 
 export function createCredential(id: string, seed: CredentialSeed): Credential {
-  return { id, ...seed, state: 'live', sends: 0, doubtfulSends: 0, saidAlive: false }
+  return { id, ...seed, state: 'live', sends: 0, doubtfulSends: new Set(), saidAlive: false }
 }

@@ -34,10 +34,11 @@ export async function faultsAt(point: FaultPoint, call: Call): Promise<boolean> 
 /** Writes a refusal, and notes it in the books. */
 export async function refuse(call: Call, refusal: Refusal): Promise<void> {
   settle(call, refusal.outcome)
-  const { credential, endpoint } = call
+  const { credential, endpoint, entry } = call
   const isProven = refusal.provesUnspent && credential?.state === 'live' && endpoint === 'token'
   // Before the write: the client may be back before this process hears that the write is done.
-  if (isProven && !call.isMute && !call.reply.raw.destroyed) credential.doubtfulSends -= 1
+  const isHeard = !call.isMute && !call.reply.raw.destroyed
+  if (isProven && isHeard && entry !== undefined) credential.doubtfulSends.delete(entry.seq)
   await write(call, refusal)
 }
 

@@ -57,7 +57,8 @@ function arrive(world: World, call: Call, fields: TokenFields): Call {
   call.entry.tokenId = token === undefined ? undefined : tokenId(token)
   call.entry.accountId = call.account?.accountId
   call.entry.clientId = call.clientId
-  call.entry.presentation = credential === undefined ? undefined : notePresented(credential)
+  call.entry.presentation =
+    credential === undefined ? undefined : notePresented(credential, call.entry)
   world.books.count('tokenCalls', call.account?.key)
   const isAgain = call.entry.presentation === 'again' && kind === 'refresh_token'
   if (isAgain) world.books.count('presentedAgain', call.account?.key)
