@@ -1,0 +1,108 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cpus, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { findServices } from '../test/support/services.ts'
+import { within } from '../test/torture/within.ts'
+import { tableOf } from './figures.ts'
+import { findLoader } from './load.ts'
+import { callers } from './parts/callers.ts'
+import { memory } from './parts/memory.ts'
+import type { Bench } from './parts/part.ts'
+import { reads } from './parts/reads.ts'
+import { replicas } from './parts/replicas.ts'
+import { scale } from './parts/scale.ts'
+import { storm } from './parts/storm.ts'
+
+const PARTS = [reads, scale, replicas, callers, storm, memory]
+const README = new URL('README.md', import.meta.url)
+const [BEGIN, END] = ['<!-- the last run -->', '<!-- end -->']
+
+const help = `Usage: npm run bench -- [options]
+
+Measures what a read costs, beside a bare HTTP server and beside what teams write themselves, and what many
+accounts cost. Half an hour with everything; PostgreSQL and Redis are found as for the tests. Keep the machine quiet.
+
+  --only <names>         of ${PARTS.map(({ name }) => name).join(', ')}; separated by commas
+  --rounds <n>           default 5
+  --seconds <n>          of one load in one round; default 5
+  --connections <n>      default 32
+  --soak <minutes>       of the memory's part; default 10
+  --load <tool>          wrk or autocannon; default wrk where it is installed
+  --write                puts the tables into bench/README.md
+  --help`
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '5' },
+    connections: { type: 'string', default: '32' },
+    soak: { type: 'string', default: '10' },
+    load: { type: 'string' },
+    write: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+if (values.help) console.log(help)
+else await main()
+
+async function main(): Promise<void> {
+  const only = values.only?.split(',')
+  const unknown = only?.filter((name) => !PARTS.some((part) => part.name === name)) ?? []
+  if (unknown.length > 0) throw new Error(`no part is called ${unknown.join(', ')}; see --help`)
+  const chosen = PARTS.filter(({ name }) => only?.includes(name) ?? true)
+  await using stack = new AsyncDisposableStack()
+  const services = await findServices({ log: () => {} })
+  stack.defer(() => services.stop())
+  process.env.TEST_DATABASE_URL = services.databaseUrl
+  const folder = await mkdtemp(join(tmpdir(), 'amo-bench-'))
+  stack.defer(() => rm(folder, { recursive: true, force: true }))
+  const bench: Bench = {
+    folder,
+    redisUrl: services.redisUrl,
+    loader: await findLoader(values.load, folder),
+    rounds: number('rounds'),
+    seconds: number('seconds'),
+    connections: number('connections'),
+    soakMinutes: number('soak'),
+    say: (line) => console.log(line),
+  }
+  const machine = describe(services.how, bench)
+  console.log(machine)
+  const tables = []
+  for (const { name, title, run } of chosen) {
+    console.log(`\n${name}: ${title}`)
+    const figures = await within((scope) => run(scope, bench))
+    tables.push(`### ${title}\n\n${tableOf(figures)}`)
+    console.log(`\n${tableOf(figures)}`)
+  }
+  if (values.write) await write([machine, ...tables].join('\n\n'))
+}
+
+function number(name: 'rounds' | 'seconds' | 'connections' | 'soak'): number {
+  const value = Number(values[name])
+  if (Number.isInteger(value) && value > 0) return value
+  throw new Error(`--${name} must be a whole number above 0`)
+}
+
+/** Machine, versions and commit: without them a figure says nothing. */
+function describe(how: string[], { loader, rounds, seconds, connections }: Bench): string {
+  const [cpu] = cpus()
+  const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8' }).trim()
+  const isClean = git('status', '--porcelain', '--', 'src', 'bench', 'sql', 'package.json') === ''
+  const commit = git('rev-parse', '--short', 'HEAD') + (isClean ? '' : ' and changes')
+  const memoryGb = Math.round(totalmem() / 2 ** 30)
+  return [
+    `${new Date().toISOString().slice(0, 10)}, commit ${commit}. ${cpus().length} × ${cpu?.model}, ${memoryGb} GB;`,
+    `Node ${process.versions.node}; ${how.map((line) => line.replace(/ at .*/, '')).join('; ')}; ${loader.name},`,
+    `${connections} connections; ${rounds} rounds of ${seconds} s.`,
+  ].join('\n')
+}
+
+async function write(text: string): Promise<void> {
+  const readme = await readFile(README, 'utf8')
+  const [before, after] = [readme.split(BEGIN)[0], readme.split(END)[1]]
+  await writeFile(README, `${before}${BEGIN}\n\n${text}\n\n${END}${after}`)
+}

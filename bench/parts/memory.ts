@@ -1,0 +1,71 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { startBroker } from '../servers.ts'
+import { makeWorld, pathsOf, sibling } from '../world.ts'
+import type { Part } from './part.ts'
+
+const ACCOUNTS = 10_000
+const SLICE_SECONDS = 60
+const KIB = 1_024
+
+/** As many accounts as are cached by default, read without a pause. */
+export const memory: Part = {
+  name: 'memory',
+  title: `Resident memory with ${ACCOUNTS.toLocaleString('en')} cached accounts`,
+  async run(scope, { soakMinutes, ...bench }) {
+    bench.say(`  a database with ${ACCOUNTS.toLocaleString('en')} accounts`)
+    const world = await makeWorld(scope, { ...bench, accounts: ACCOUNTS })
+    const { origin, process } = await startBroker(scope, world)
+    const resident = () => residentMegabytes(process.pid ?? 0)
+    const idle = await resident()
+    const aim = {
+      origin,
+      paths: pathsOf(world.subjects),
+      authorization: await sibling(world, origin),
+    }
+    for (const path of aim.paths) {
+      const answer = await fetch(origin + path, { headers: { authorization: aim.authorization } })
+      if (answer.status !== 200) throw new Error(`${path}: ${answer.status}`)
+      await answer.body?.cancel()
+    }
+    const filled = await resident()
+    const soak: number[] = []
+    const { connections, loader } = bench
+    for (let minute = 0; minute < soakMinutes; minute += 1) {
+      const { requestsPerSecond } = await loader.run(aim, { connections, seconds: SLICE_SECONDS })
+      soak.push(await resident())
+      bench.say(`  minute ${minute + 1}: ${soak.at(-1)} MB, ${Math.round(requestsPerSecond)}/s`)
+    }
+    // What a process keeps after work, not during it.
+    await delay(5_000)
+    const [first = filled] = soak
+    const half = Math.ceil(soak.length / 2)
+    return [
+      { name: 'after the start', values: [idle], unit: ' MB' },
+      {
+        name: 'after each account was read once',
+        values: [filled],
+        unit: ' MB',
+        target: { is: 'at most', value: 150 },
+      },
+      {
+        name: `under full load for ${soakMinutes} minutes, each minute`,
+        values: soak.length > 0 ? soak : [first],
+        unit: ' MB',
+        target: { is: 'at most', value: 150 },
+      },
+      {
+        name: 'most in the second half ÷ most in the first',
+        values: [Math.max(...soak.slice(half), 0) / Math.max(...soak.slice(0, half), 1)],
+        target: { is: 'at most', value: 1.05 },
+      },
+    ]
+  },
+}
+
+/** Linux: `VmRSS`, KiB. */
+async function residentMegabytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const [, kib] = /VmRSS:\s+(\d+) kB/.exec(status) ?? []
+  return Math.round(((Number(kib) * KIB) / 1e6) * 10) / 10
+}

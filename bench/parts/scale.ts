@@ -1,0 +1,165 @@
+import { type RawBuilder, sql } from 'kysely'
+import { type Claimant, claimDueAccounts } from '../../src/refresh/claim.ts'
+import { within } from '../../test/torture/within.ts'
+import { type Figure, median, ratios } from '../figures.ts'
+import { playRounds, throughput } from '../rounds.ts'
+import { type Server, startBroker, stopServer } from '../servers.ts'
+import { INTEGRATION, makeWorld, pathsOf, sibling, type World } from '../world.ts'
+import type { Bench, Part } from './part.ts'
+
+const SIZES = [1, 100, 1_000, 10_000, 1_000_000]
+/** The same accounts are read whatever their number. */
+const WORKING_SET = 100
+const DUE = 50
+/** So that the bucket holds all that are due. */
+const PACE_PER_SECOND = 100
+const TIMES = 100
+
+/** One account, and a million: what a read, a look for what is due, a list and a start cost. */
+export const scale: Part = {
+  name: 'scale',
+  title: `From 1 account to 1,000,000; ${WORKING_SET} of them are read`,
+  async run(scope, bench) {
+    const worlds = new Map<number, World>()
+    for (const size of SIZES) {
+      const accounts = Math.min(size, WORKING_SET)
+      bench.say(`  a database with ${size.toLocaleString('en')} accounts`)
+      worlds.set(
+        size,
+        await makeWorld(scope, {
+          ...bench,
+          accounts,
+          bystanders: size - accounts,
+          pacePerSecond: PACE_PER_SECOND,
+        }),
+      )
+    }
+    const world = (size: number) => worlds.get(size) ?? [...worlds.values()][0]
+    const [million, thousand] = [world(1_000_000), world(1_000)] as [World, World]
+    const figures = [
+      ...(await compareDue(bench, million, thousand)),
+      ...(await compareStarts(bench, million, world(100) as World)),
+    ]
+    const brokers = new Map<number, Server>()
+    const aims: Record<string, { origin: string; paths: string[]; authorization: string }> = {}
+    for (const [size, each] of worlds) {
+      const broker = await startBroker(scope, each)
+      const authorization = await sibling(each, broker.origin)
+      brokers.set(size, broker)
+      aims[String(size)] = { origin: broker.origin, paths: pathsOf(each.subjects), authorization }
+      const operator = `Bearer ${each.operatorKey}`
+      const list = {
+        origin: broker.origin,
+        paths: ['/accounts?limit=100'],
+        authorization: operator,
+      }
+      if (size === 1_000 || size === 1_000_000) aims[`list ${size}`] = list
+    }
+    const sides = await playRounds(bench, aims)
+    for (const { process } of brokers.values()) await stopServer(process)
+    return [
+      {
+        name: 'hit at 1,000,000 accounts ÷ hit at 100',
+        values: ratios(throughput(sides, '1000000'), throughput(sides, '100')),
+        target: { is: 'at least', value: 0.95 },
+      },
+      ...figures,
+      {
+        name: 'GET /accounts at 1,000,000 ÷ at 1,000, requests per second',
+        values: ratios(throughput(sides, 'list 1000000'), throughput(sides, 'list 1000')),
+      },
+      ...SIZES.map((size) => {
+        const name = `hit at ${size.toLocaleString('en')}, requests per second`
+        return { name, values: throughput(sides, String(size)) }
+      }),
+    ]
+  },
+}
+
+/** The scheduler's own statement, with nothing due as almost always, and with some due; rolled back each time. */
+async function compareDue({ rounds }: Bench, million: World, thousand: World): Promise<Figure[]> {
+  const figures: Figure[] = []
+  for (const due of [0, DUE]) {
+    const notDue = [await makeDue(million, due), await makeDue(thousand, due)]
+    const large: number[] = []
+    const small: number[] = []
+    for (let round = 0; round < rounds; round += 1) {
+      const each: [million: number, thousand: number][] = []
+      for (let time = 0; time < TIMES; time += 1) {
+        each.push([await timeOfClaim(million, due), await timeOfClaim(thousand, due)])
+      }
+      large.push(median(each.map(([ms]) => ms)))
+      small.push(median(each.map(([, ms]) => ms)))
+    }
+    for (const undo of notDue) await undo()
+    figures.push(
+      {
+        name: `scheduler’s query, ${due} due, 1,000,000 ÷ 1,000 accounts`,
+        values: ratios(large, small),
+        target: { is: 'at most', value: 1.5 },
+      },
+      { name: `scheduler’s query, ${due} due, at 1,000,000`, values: large, unit: ' ms' },
+    )
+  }
+  return figures
+}
+
+/** Returns what sets it back. */
+async function makeDue({ vault: { db } }: World, count: number): Promise<() => Promise<void>> {
+  const plan = (time: RawBuilder<unknown>) => sql`
+    update amo_tokens set "nextAttemptAt" = ${time}
+    where "accountId" in (select "accountId" from amo_tokens order by "accountId" limit ${count})
+  `
+  await plan(sql`now() - interval '1 minute'`).execute(db)
+  return async () => {
+    await plan(sql`"refreshAt"`).execute(db)
+  }
+}
+
+/** Milliseconds. Throws when it did not claim exactly what is due. */
+async function timeOfClaim({ vault }: World, due: number): Promise<number> {
+  const trx = await vault.db.startTransaction().execute()
+  try {
+    const claimant: Claimant = {
+      claims: trx,
+      owner: 'bench',
+      deploymentId: vault.deploymentId,
+      keyIds: vault.keyRing.keyIds,
+      sendLimitMs: 30_000,
+      settleMs: 60_000,
+      breakerMs: 30_000,
+    }
+    const beganMs = performance.now()
+    const claims = await claimDueAccounts(claimant, INTEGRATION, DUE)
+    const tookMs = performance.now() - beganMs
+    if (claims.length !== due) throw new Error(`${claims.length} of ${due} due accounts claimed`)
+    return tookMs
+  } finally {
+    await trx.rollback().execute()
+  }
+}
+
+/** From the start of the process until it is ready. */
+async function compareStarts({ rounds }: Bench, million: World, hundred: World): Promise<Figure[]> {
+  const tookMs = new Map<World, number[]>([
+    [million, []],
+    [hundred, []],
+  ])
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [world, values] of tookMs) {
+      await within(async (scope) => {
+        const { readyAfterMs } = await startBroker(scope, world)
+        values.push(readyAfterMs)
+      })
+    }
+  }
+  return [
+    {
+      name: 'start to ready at 1,000,000 accounts',
+      values: tookMs.get(million) ?? [],
+      unit: ' ms',
+      target: { is: 'at most', value: 1_000 },
+    },
+    { name: 'start to ready at 100 accounts', values: tookMs.get(hundred) ?? [], unit: ' ms' },
+  ]
+}
