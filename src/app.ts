@@ -135,7 +135,8 @@ async function baseApp(
     // A URL that cannot be parsed never reaches the error handler.
     frameworkErrors: (_error, request, reply) =>
       sendProblem(request, reply, new BrokerError('bad_request', 'The URL cannot be read.')),
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
+    // Strict numbers would exempt `?before=1e999`, which is Infinity by then, from the maximum that every number has.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: true, strictNumbers: false } },
   }
   if (internalTls !== null)
     Object.assign(server, { https: { ...limits, ...httpsOptions(internalTls) } })

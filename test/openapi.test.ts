@@ -48,6 +48,28 @@ t.test('openapi/*.json are what the routes say', async (t) => {
   }
 })
 
+/** Every schema in what a caller sends, with the way to it. */
+function* numbersIn(node: unknown, way: string): Generator<[string, Record<string, unknown>]> {
+  if (typeof node !== 'object' || node === null) return
+  const schema = node as Record<string, unknown>
+  if (schema.type === 'integer' || schema.type === 'number') yield [way, schema]
+  for (const [key, value] of Object.entries(schema)) yield* numbersIn(value, `${way}.${key}`)
+}
+
+t.test('every number that a caller sends is bounded: 1e999 is infinite', async (t) => {
+  let count = 0
+  for (const document of [internal, open]) {
+    for (const { name, operation } of operationsOf(document)) {
+      const { parameters, requestBody } = operation as Record<string, unknown>
+      for (const [way, schema] of numbersIn([parameters, requestBody], name)) {
+        count += 1
+        t.type(schema.maximum, 'number', way)
+      }
+    }
+  }
+  t.ok(count > 5)
+})
+
 t.test('every operation has an id of its own, a tag, a summary and its responses', async (t) => {
   for (const document of [internal, open]) {
     const operations = operationsOf(document)

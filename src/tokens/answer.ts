@@ -18,6 +18,8 @@ export type Warning = (typeof WARNINGS)[number]
 export interface TokenAnswer {
   /** JSON. A string, not bytes: Node writes it in one piece with the header. */
   body: string
+  /** Plain ASCII, as almost always, need not be encoded when it is written. */
+  encoding: 'latin1' | 'utf8'
   etag: string
   account: AccountKey
   generation: number
@@ -64,6 +66,7 @@ export function renderToken(
   }
   const state = [held.integration, accountId, generation, held.useUntilMs, isStale, warning ?? '']
   const text = JSON.stringify(body)
+  const length = Buffer.byteLength(text)
   const cacheControl = `private, max-age=${useForSeconds}`
   const etag = `"${state.join('.')}"`
   return {
@@ -71,11 +74,12 @@ export function renderToken(
     generation,
     outcome: isStale ? 'stale' : (warning ?? 'done'),
     body: text,
+    encoding: length === text.length ? 'latin1' : 'utf8',
     etag,
     cacheControl,
     headers: [
       ...['content-type', 'application/json; charset=utf-8'],
-      ...['content-length', String(Buffer.byteLength(text))],
+      ...['content-length', String(length)],
       ...['cache-control', cacheControl],
       ...['etag', etag],
       ...SECURITY_HEADERS.filter(([name]) => name !== 'cache-control').flat(),

@@ -113,10 +113,10 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<TokenRoutesOptions> = async 
  * Past Fastify's own way out, which would look at each header and at the body once more: all of it was made together, the
  * security headers included, and the read is counted. The schema is for the documentation.
  */
-function sendPrepared(reply: FastifyReply, { headers, body }: TokenAnswer): void {
+function sendPrepared(reply: FastifyReply, { headers, body, encoding }: TokenAnswer): void {
   reply.hijack()
   reply.raw.writeHead(200, headers)
-  reply.raw.end(body)
+  reply.raw.end(body, encoding)
 }
 
 /** RFC 9110 §13.1.2: any of a list, and weak or strong makes no difference. */
