@@ -17,7 +17,6 @@ import { storm } from './parts/storm.ts'
 
 const PARTS = [reads, scale, replicas, callers, storm, memory]
 const README = new URL('README.md', import.meta.url)
-const [BEGIN, END] = ['<!-- the last run -->', '<!-- end -->']
 
 const help = `Usage: npm run bench -- [options]
 
@@ -30,7 +29,7 @@ accounts cost. Half an hour with everything; PostgreSQL and Redis are found as f
   --connections <n>      default 32
   --soak <minutes>       of the memory's part; default 10
   --load <tool>          wrk or autocannon; default wrk where it is installed
-  --write                puts the tables into bench/README.md
+  --write                puts the tables into bench/README.md, each in the place of the one before
   --help`
 
 const { values } = parseArgs({
@@ -71,14 +70,18 @@ async function main(): Promise<void> {
   }
   const machine = describe(services.how, bench)
   console.log(machine)
-  const tables = []
   for (const { name, title, run } of chosen) {
     console.log(`\n${name}: ${title}`)
-    const figures = await within((scope) => run(scope, bench))
-    tables.push(`### ${title}\n\n${tableOf(figures)}`)
-    console.log(`\n${tableOf(figures)}`)
+    try {
+      const table = tableOf(await within((scope) => run(scope, bench)))
+      console.log(`\n${table}`)
+      if (values.write) await write(name, `### ${title}\n\n${machine}\n\n${table}`)
+    } catch (error) {
+      // The others are worth having all the same.
+      console.error(error)
+      process.exitCode = 1
+    }
   }
-  if (values.write) await write([machine, ...tables].join('\n\n'))
 }
 
 function number(name: 'rounds' | 'seconds' | 'connections' | 'soak'): number {
@@ -101,8 +104,10 @@ function describe(how: string[], { loader, rounds, seconds, connections }: Bench
   ].join('\n')
 }
 
-async function write(text: string): Promise<void> {
+/** In the place of what the part measured before. */
+async function write(name: string, text: string): Promise<void> {
+  const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
   const readme = await readFile(README, 'utf8')
-  const [before, after] = [readme.split(BEGIN)[0], readme.split(END)[1]]
-  await writeFile(README, `${before}${BEGIN}\n\n${text}\n\n${END}${after}`)
+  const [before, after] = [readme.split(begin)[0], readme.split(end)[1]]
+  await writeFile(README, `${before}${begin}\n\n${text}\n\n${end}${after}`)
 }

@@ -32,6 +32,7 @@ export async function startBroker(
     DEPLOYMENT_ID: world.vault.deploymentId,
     ENCRYPTION_KEYS: world.vault.encryptionKeys,
     OPERATOR_KEY: world.operatorKey,
+    PACE_PER_SECOND: String(world.pacePerSecond),
     DATA_DIR: await mkdtemp(join(world.folder, 'data-')),
     INTERNAL_PORT: String(internal),
     PUBLIC_PORT: String(open),

@@ -1,9 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { sql } from 'kysely'
 import { secretAt } from '../src/integrations/store.ts'
 import { domainOf } from '../src/sandbox/directory.ts'
 import { buildSandbox, type Sandbox } from '../src/sandbox/sandbox.ts'
-import { createDatabase } from '../test/support/database.ts'
+import { createDatabase, query } from '../test/support/database.ts'
 import type { Scope } from '../test/support/scope.ts'
 import { onboard, type Subject } from '../test/torture/subjects.ts'
 import { openVault, type Vault } from '../test/torture/vault.ts'
@@ -19,6 +18,7 @@ export interface World {
   databaseUrl: string
   redisUrl: string
   operatorKey: string
+  pacePerSecond: number
   vault: Vault
   sandbox: Sandbox
   /** Accounts whose tokens are real, in the order of their ids. */
@@ -71,21 +71,22 @@ export async function makeWorld(scope: Scope, options: WorldOptions): Promise<Wo
     await onboard({ sandbox, vault }, subject)
     subjects.push(subject)
   }
-  if (bystanders > 0) await addBystanders(vault, bystanders)
-  await sql`vacuum analyze amo_tokens`.execute(vault.db)
+  if (bystanders > 0) await addBystanders(databaseUrl, bystanders)
+  await query(databaseUrl, 'vacuum analyze amo_tokens')
   const operatorKey = `amo_op_${randomBytes(24).toString('base64url')}`
-  return { folder, databaseUrl, redisUrl, operatorKey, vault, sandbox, subjects }
+  return { folder, databaseUrl, redisUrl, operatorKey, pacePerSecond, vault, sandbox, subjects }
 }
 
 /**
  * Copies of one row under other ids, domains, generations and fingerprints, their plans spread over a day. Like a fleet that
  * has stood for a while: most of it is not read and idle.
  */
-async function addBystanders({ db }: Vault, count: number): Promise<void> {
+async function addBystanders(databaseUrl: string, count: number): Promise<void> {
   // A notification for each of a million rows would have to fit into one transaction's queue.
-  await sql`alter table amo_tokens disable trigger user`.execute(db)
-  await sql`
-    insert into amo_tokens (integration, "accountId", domain, "apiDomain", status, "approvedAt", "accessToken",
+  await query(databaseUrl, 'alter table amo_tokens disable trigger user')
+  await query(
+    databaseUrl,
+    `insert into amo_tokens (integration, "accountId", domain, "apiDomain", status, "approvedAt", "accessToken",
       "refreshToken", "refreshTokenFingerprint", generation, "issuedAt", "expiresAt", "refreshAt", "nextAttemptAt",
       "refreshTokenExpiresAt", "lastReadAt")
     select integration, ${2 * FIRST_ACCOUNT} + n, 'b' || n || '.amocrm.ru', "apiDomain", status, "approvedAt",
@@ -94,9 +95,9 @@ async function addBystanders({ db }: Vault, count: number): Promise<void> {
       -- Nine of ten are idle: planned a month ahead.
       "refreshAt" + n % 86400 * interval '1 second' + case when n % 10 = 0 then '1 hour' else '29 days' end::interval,
       "refreshTokenExpiresAt", case when n % 10 = 0 then now() end
-    from (select * from amo_tokens order by "accountId" limit 1) model, generate_series(1, ${count}) n
-  `.execute(db)
-  await sql`alter table amo_tokens enable trigger user`.execute(db)
+    from (select * from amo_tokens order by "accountId" limit 1) model, generate_series(1, ${count}) n`,
+  )
+  await query(databaseUrl, 'alter table amo_tokens enable trigger user')
 }
 
 /** A sibling service's key to all accounts of the world, as the header that it sends. */
