@@ -4,8 +4,8 @@ import { domainOf } from '../src/sandbox/directory.ts'
 import { buildSandbox, type Sandbox } from '../src/sandbox/sandbox.ts'
 import { createDatabase, query } from '../test/support/database.ts'
 import type { Scope } from '../test/support/scope.ts'
-import { onboard, type Subject } from '../test/torture/subjects.ts'
-import { openVault, type Vault } from '../test/torture/vault.ts'
+import { onboard, type Subject } from '../test/support/subjects.ts'
+import { openVault, type Vault } from '../test/support/vault.ts'
 
 export const INTEGRATION = 'bench'
 const FIRST_ACCOUNT = 30_000_000

@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import { type Claimant, claimDueAccounts } from '../../src/refresh/claim.ts'
-import { within } from '../../test/torture/within.ts'
+import { within } from '../../test/support/within.ts'
 import { type Figure, median, ratios } from '../figures.ts'
 import { playRounds, throughput } from '../rounds.ts'
 import { type Server, startBroker, stopServer } from '../servers.ts'

@@ -3,8 +3,8 @@ import { Agent, request } from 'undici'
 import { ERRORS } from '../../src/errors.ts'
 import { createPrng } from '../../src/sandbox/prng.ts'
 import type { Sandbox } from '../../src/sandbox/sandbox.ts'
+import type { Subject } from '../support/subjects.ts'
 import type { Replica } from './replica.ts'
-import type { Subject } from './subjects.ts'
 
 /** A token that a caller got. */
 export interface Read {

@@ -1,11 +1,11 @@
 import { parseArgs } from 'node:util'
 import { findServices } from '../support/services.ts'
+import { within } from '../support/within.ts'
 import { faultNames } from './lanes.ts'
 import { report } from './report.ts'
 import { runMix } from './run.ts'
 import { SCENARIOS } from './scenarios/all.ts'
 import { runScenarios } from './scenarios/run.ts'
-import { within } from './within.ts'
 
 const help = `Usage: npm run torture -- [options]
 

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
+import { onboard, type Subject } from '../support/subjects.ts'
 import { fateOf } from './fates.ts'
 import { type Holding, readHoldings } from './holdings.ts'
 import { operate, type Stage } from './stage.ts'
-import { onboard, type Subject } from './subjects.ts'
 
 const ROUND_MS = 1_000
 /** What stops the brokers may stop them for so long before somebody comes and looks. */

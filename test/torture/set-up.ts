@@ -8,6 +8,8 @@ import { createDatabase } from '../support/database.ts'
 import { freePorts } from '../support/ports.ts'
 import { startProxy } from '../support/proxy.ts'
 import type { Scope } from '../support/scope.ts'
+import { createSubjects, onboard } from '../support/subjects.ts'
+import { openVault, type Vault } from '../support/vault.ts'
 import { Callers, type ViolationKind } from './callers.ts'
 import { recordHistory } from './history.ts'
 import { Incidents } from './incidents.ts'
@@ -16,8 +18,6 @@ import { Pulse } from './pulse.ts'
 import { RedisServer } from './redis-server.ts'
 import { Replica } from './replica.ts'
 import { type Stage, TIMES } from './stage.ts'
-import { createSubjects, onboard } from './subjects.ts'
-import { openVault, type Vault } from './vault.ts'
 
 export interface StageOptions {
   seed: number

@@ -1,4 +1,6 @@
 import type { Sandbox } from '../../src/sandbox/sandbox.ts'
+import type { Subject } from '../support/subjects.ts'
+import type { Vault } from '../support/vault.ts'
 import type { Callers } from './callers.ts'
 import type { Witnesses } from './fates.ts'
 import type { Incidents } from './incidents.ts'
@@ -6,8 +8,6 @@ import type { Journal } from './journal.ts'
 import type { Pulse } from './pulse.ts'
 import type { RedisServer } from './redis-server.ts'
 import type { Replica } from './replica.ts'
-import type { Subject } from './subjects.ts'
-import type { Vault } from './vault.ts'
 
 /** Everything that a fault may lay its hands on. */
 export interface Stage extends Witnesses {

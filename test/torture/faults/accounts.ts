@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { signDisconnect } from '../../../src/sandbox/server-calls.ts'
+import { onboard, type Subject } from '../../support/subjects.ts'
 import { inBackground, type Stage } from '../stage.ts'
-import { onboard, type Subject } from '../subjects.ts'
 import { between, type Fault, followUp, pick, type Random, takeSubject } from './fault.ts'
 
 const MEET_LIMIT_MS = 60_000

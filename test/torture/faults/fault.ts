@@ -1,7 +1,7 @@
+import type { Subject } from '../../support/subjects.ts'
 import type { Incident } from '../incidents.ts'
 import type { Vitals } from '../pulse.ts'
 import type { Stage } from '../stage.ts'
-import type { Subject } from '../subjects.ts'
 
 /** Numbers in [0, 1), from the seed of the run. */
 export type Random = () => number

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { STEPS, type Step } from '../../../src/refresh/steps.ts'
 import type { FaultSpec } from '../../../src/sandbox/faults.ts'
+import { onboard, type Subject } from '../../support/subjects.ts'
 import type { Entry } from '../journal.ts'
 import { orderAtAll } from '../order-at-all.ts'
 import type { Replica } from '../replica.ts'
 import { inBackground, type Stage } from '../stage.ts'
-import { onboard, type Subject } from '../subjects.ts'
 import { between, type Fault, followUp, generationOf, type Random, takeSubject } from './fault.ts'
 
 /** Every step is killed at. */

@@ -1,5 +1,5 @@
+import { within } from '../../support/within.ts'
 import { table } from '../report.ts'
-import { within } from '../within.ts'
 import { SCENARIOS } from './all.ts'
 
 export interface ScenariosOptions {

@@ -7,7 +7,7 @@ import { findPair } from '../../src/provider/token-endpoint.ts'
 import { type Account, domainOf, type Integration } from '../../src/sandbox/directory.ts'
 import type { Platform } from '../../src/sandbox/hosts.ts'
 import type { Sandbox } from '../../src/sandbox/sandbox.ts'
-import type { Scope } from '../support/scope.ts'
+import type { Scope } from './scope.ts'
 import type { Vault } from './vault.ts'
 
 const PLATFORMS: Platform[] = ['amocrm', 'kommo']

@@ -8,7 +8,7 @@ import type { Committer } from '../../src/refresh/commit.ts'
 import { KeyRing } from '../../src/vault/key-ring.ts'
 import { KeyedHash } from '../../src/vault/keyed-hash.ts'
 import { Secret } from '../../src/vault/secret.ts'
-import type { Scope } from '../support/scope.ts'
+import type { Scope } from './scope.ts'
 
 /** The brokers' database and keys in the harness's own hands: to onboard, and to open at the end what was sealed. */
 export interface Vault {

@@ -1,4 +1,4 @@
-import type { Scope } from '../support/scope.ts'
+import type { Scope } from './scope.ts'
 
 /** Runs something whose servers and processes end with it, the last one first, also when it fails. */
 export async function within<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
