@@ -33,7 +33,7 @@ export function ratios(upper: number[], lower: number[]): number[] {
   return upper.map((value, round) => value / (lower[round] ?? Number.NaN))
 }
 
-export function isMet({ values, target }: Figure): boolean | undefined {
+function isMet({ values, target }: Figure): boolean | undefined {
   if (target === undefined) return undefined
   const measured = median(values)
   if (target.is === 'at least') return measured >= target.value

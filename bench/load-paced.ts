@@ -4,10 +4,7 @@ import { Pool } from 'undici'
 import { percentile } from './figures.ts'
 import type { Aim, PacedLoad } from './load.ts'
 
-/**
- * Open loop: a request at its time, whether the one before was answered or not, and its latency counted from that time on, so
- * that a server that stands still is not spared the requests that would have met it.
- */
+/** Open loop: a request at its time, whether those before were answered or not, so that a server that stands still is spared none. */
 const { origins, paths, authorization, rate, seconds } = (await json(process.stdin)) as Omit<
   Aim,
   'origin'
@@ -23,9 +20,7 @@ for (let nth = 0; nth < total; nth += 1) {
   const dueMs = beganMs + (nth * 1_000) / rate
   const waitMs = dueMs - performance.now()
   if (waitMs > 0) await delay(waitMs)
-  const asked = ask(nth, Math.max(dueMs, performance.now() - 1)).finally(() =>
-    underWay.delete(asked),
-  )
+  const asked = ask(nth).finally(() => underWay.delete(asked))
   underWay.add(asked)
 }
 await Promise.all(underWay)
@@ -40,7 +35,8 @@ console.log(
 )
 await Promise.all(pools.map((pool) => pool.close()))
 
-async function ask(nth: number, fromMs: number): Promise<void> {
+async function ask(nth: number): Promise<void> {
+  const fromMs = performance.now()
   const pool = pools[nth % pools.length]
   const path = paths[nth % paths.length] ?? '/'
   try {

@@ -86,15 +86,17 @@ async function main(): Promise<void> {
 
 function number(name: 'rounds' | 'seconds' | 'connections' | 'soak'): number {
   const value = Number(values[name])
-  if (Number.isInteger(value) && value > 0) return value
-  throw new Error(`--${name} must be a whole number above 0`)
+  const least = name === 'soak' ? 2 : 1
+  if (Number.isInteger(value) && value >= least) return value
+  throw new Error(`--${name} must be a whole number, at least ${least}`)
 }
 
 /** Machine, versions and commit: without them a figure says nothing. */
 function describe(how: string[], { loader, rounds, seconds, connections }: Bench): string {
   const [cpu] = cpus()
   const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8' }).trim()
-  const isClean = git('status', '--porcelain', '--', 'src', 'bench', 'sql', 'package.json') === ''
+  const measured = ['src', 'bench', 'sql', 'package.json', ':!bench/README.md']
+  const isClean = git('status', '--porcelain', '--', ...measured) === ''
   const commit = git('rev-parse', '--short', 'HEAD') + (isClean ? '' : ' and changes')
   const memoryGb = Math.round(totalmem() / 2 ** 30)
   return [

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { openSync } from 'node:fs'
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { freePorts } from '../test/support/ports.ts'
@@ -25,7 +24,7 @@ export async function startBroker(
   world: World,
   env: Record<string, string> = {},
 ): Promise<Server> {
-  const [internal = 0, open = 0] = await freePorts(2)
+  const [internal = 0, outer = 0] = await freePorts(2)
   const settings = {
     DATABASE_URL: world.databaseUrl,
     REDIS_URL: world.redisUrl,
@@ -35,7 +34,7 @@ export async function startBroker(
     PACE_PER_SECOND: String(world.pacePerSecond),
     DATA_DIR: await mkdtemp(join(world.folder, 'data-')),
     INTERNAL_PORT: String(internal),
-    PUBLIC_PORT: String(open),
+    PUBLIC_PORT: String(outer),
     ...env,
   }
   return await startServer(scope, world.folder, {
@@ -69,12 +68,13 @@ async function startServer(
 ): Promise<Server> {
   const { file, origin, path, env } = order
   const logFile = join(folder, `${new URL(origin).port}.log`)
-  const log = openSync(logFile, 'a')
+  const log = await open(logFile, 'a')
   const beganMs = performance.now()
   const child = spawn(process.execPath, [file], {
     env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
-    stdio: ['ignore', log, log],
+    stdio: ['ignore', log.fd, log.fd],
   })
+  await log.close()
   scope.teardown(() => stopServer(child))
   for (;;) {
     const answer = await fetch(origin + path).catch(() => undefined)
@@ -88,7 +88,7 @@ async function startServer(
 }
 
 /** Resolves when it has ended. */
-export async function stopServer(child: ChildProcess): Promise<void> {
+async function stopServer(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
   child.kill('SIGTERM')

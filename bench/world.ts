@@ -9,7 +9,6 @@ import { openVault, type Vault } from '../test/support/vault.ts'
 
 export const INTEGRATION = 'bench'
 const FIRST_ACCOUNT = 30_000_000
-/** Tokens of real size: about 1 KB each. */
 const LIFETIME_SECONDS = 86_400
 
 /** A database with accounts, and the provider that they belong to. */

@@ -2,6 +2,8 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { Heartbeat } from '../src/db/heartbeat.ts'
 import { openPostgres } from '../src/db/postgres.ts'
+import type { Integration } from '../src/integrations/service.ts'
+import { renderToken } from '../src/tokens/answer.ts'
 import { type HeldToken, TokenCache } from '../src/tokens/cache.ts'
 import { Secret } from '../src/vault/secret.ts'
 
@@ -83,4 +85,19 @@ t.test('after a gap all is asked for again', async (t) => {
   t.match(cache.get(KEY), { generation: 1 })
   cache.onGap()
   t.equal(cache.get(KEY), undefined)
+})
+
+t.test('an answer is written in the encoding that its length was counted in', async (t) => {
+  const integration = { sandboxOrigin: null } as Integration
+  for (const [token, encoding] of [
+    ['token', 'latin1'],
+    ['жетон', 'utf8'],
+  ] as const) {
+    const held = { ...tokenOf(1, 0), accessToken: () => new Secret(token) }
+    const answer = renderToken(held, integration, { nowMs: Date.now(), isStale: false })
+    const written = Buffer.from(answer.body, answer.encoding)
+    t.equal(answer.encoding, encoding)
+    t.equal(JSON.parse(written.toString()).access_token, token)
+    t.equal(answer.headers[answer.headers.indexOf('content-length') + 1], String(written.length))
+  }
 })

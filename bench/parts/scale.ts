@@ -2,12 +2,13 @@ import { type RawBuilder, sql } from 'kysely'
 import { type Claimant, claimDueAccounts } from '../../src/refresh/claim.ts'
 import { within } from '../../test/support/within.ts'
 import { type Figure, median, ratios } from '../figures.ts'
+import type { Aim } from '../load.ts'
 import { playRounds, throughput } from '../rounds.ts'
-import { type Server, startBroker, stopServer } from '../servers.ts'
+import { startBroker } from '../servers.ts'
 import { INTEGRATION, makeWorld, pathsOf, sibling, type World } from '../world.ts'
 import type { Bench, Part } from './part.ts'
 
-const SIZES = [1, 100, 1_000, 10_000, 1_000_000]
+const SIZES = [1, 100, 1_000, 10_000, 1_000_000] as const
 /** The same accounts are read whatever their number. */
 const WORKING_SET = 100
 const DUE = 50
@@ -34,29 +35,26 @@ export const scale: Part = {
         }),
       )
     }
-    const world = (size: number) => worlds.get(size) ?? [...worlds.values()][0]
-    const [million, thousand] = [world(1_000_000), world(1_000)] as [World, World]
+    const world = (size: (typeof SIZES)[number]) => {
+      const found = worlds.get(size)
+      if (found === undefined) throw new Error(`no world has ${size} accounts`)
+      return found
+    }
+    const [million, thousand] = [world(1_000_000), world(1_000)]
     const figures = [
       ...(await compareDue(bench, million, thousand)),
-      ...(await compareStarts(bench, million, world(100) as World)),
+      ...(await compareStarts(bench, million, world(100))),
     ]
-    const brokers = new Map<number, Server>()
-    const aims: Record<string, { origin: string; paths: string[]; authorization: string }> = {}
+    const aims: Record<string, Aim> = {}
     for (const [size, each] of worlds) {
-      const broker = await startBroker(scope, each)
-      const authorization = await sibling(each, broker.origin)
-      brokers.set(size, broker)
-      aims[String(size)] = { origin: broker.origin, paths: pathsOf(each.subjects), authorization }
+      const { origin } = await startBroker(scope, each)
+      const authorization = await sibling(each, origin)
+      aims[size] = { origin, paths: pathsOf(each.subjects), authorization }
+      if (each !== thousand && each !== million) continue
       const operator = `Bearer ${each.operatorKey}`
-      const list = {
-        origin: broker.origin,
-        paths: ['/accounts?limit=100'],
-        authorization: operator,
-      }
-      if (size === 1_000 || size === 1_000_000) aims[`list ${size}`] = list
+      aims[`list ${size}`] = { origin, paths: ['/accounts'], authorization: operator }
     }
     const sides = await playRounds(bench, aims)
-    for (const { process } of brokers.values()) await stopServer(process)
     return [
       {
         name: 'hit at 1,000,000 accounts ÷ hit at 100',
