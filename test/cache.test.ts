@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { Heartbeat } from '../src/db/heartbeat.ts'
 import { openPostgres } from '../src/db/postgres.ts'
 import type { Integration } from '../src/integrations/service.ts'
-import { renderToken } from '../src/tokens/answer.ts'
+import { TokenAnswer } from '../src/tokens/answer.ts'
 import { type HeldToken, TokenCache } from '../src/tokens/cache.ts'
 import { Secret } from '../src/vault/secret.ts'
 
@@ -94,7 +94,7 @@ t.test('an answer is written in the encoding that its length was counted in', as
     ['жетон', 'utf8'],
   ] as const) {
     const held = { ...tokenOf(1, 0), accessToken: () => new Secret(token) }
-    const answer = renderToken(held, integration, { nowMs: Date.now(), isStale: false })
+    const answer = new TokenAnswer(held, integration, { nowMs: Date.now(), isStale: false })
     const written = Buffer.from(answer.body, answer.encoding)
     t.equal(answer.encoding, encoding)
     t.equal(JSON.parse(written.toString()).access_token, token)

@@ -15,22 +15,6 @@ export const WARNINGS = [
 ] as const
 export type Warning = (typeof WARNINGS)[number]
 
-export interface TokenAnswer {
-  /** JSON. A string, not bytes: Node writes it in one piece with the header. */
-  body: string
-  /** Plain ASCII, as almost always, need not be encoded when it is written. */
-  encoding: 'latin1' | 'utf8'
-  etag: string
-  account: AccountKey
-  generation: number
-  /** For the audit. */
-  outcome: string
-  cacheControl: string
-  /** All that the answer takes besides Node's own, name after value after name: made once, as the body is. */
-  headers: string[]
-  tally: Tally
-}
-
 /** How a token is handed out besides what it is. */
 export interface Handing {
   nowMs: number
@@ -39,80 +23,106 @@ export interface Handing {
   warning?: Warning | undefined
 }
 
-/** The answer of `GET /tokens/:account` (schemas.ts says what each field means). */
-export function renderToken(
-  held: HeldToken,
-  integration: Integration,
-  { nowMs, isStale, warning }: Handing,
-): TokenAnswer {
-  const { accountId, domain, generation } = held
-  // Past its promise a token may be rotated at any moment: no new promise is made.
-  const useUntilMs = Math.max(nowMs, held.useUntilMs)
-  const useForSeconds = Math.floor((useUntilMs - nowMs) / 1000)
-  const body = {
-    account_id: accountId,
-    integration: held.integration,
-    domain,
-    api_url: integration.sandboxOrigin ?? `https://${domain ?? held.apiDomain}`,
-    token_type: 'Bearer',
-    access_token: held.accessToken().reveal(),
-    expires_at: held.expiresAt.toISOString(),
-    expires_in: Math.max(0, Math.floor((held.expiresAt.getTime() - nowMs) / 1000)),
-    use_until: new Date(useUntilMs).toISOString(),
-    use_for: useForSeconds,
-    generation,
-    ...(isStale ? { stale: true } : {}),
-    ...(warning === undefined ? {} : { warning }),
-  }
-  const state = [held.integration, accountId, generation, held.useUntilMs, isStale, warning ?? '']
-  const text = JSON.stringify(body)
-  const length = Buffer.byteLength(text)
-  const cacheControl = `private, max-age=${useForSeconds}`
-  const etag = `"${state.join('.')}"`
-  return {
-    account: { integration: held.integration, accountId },
-    generation,
-    outcome: isStale ? 'stale' : (warning ?? 'done'),
-    body: text,
-    encoding: length === text.length ? 'latin1' : 'utf8',
-    etag,
-    cacheControl,
-    headers: [
+/** Where in `TokenAnswer.headers` stands what changes. */
+const LENGTH_AT = 1
+const CACHE_CONTROL_AT = 3
+
+/**
+ * The answer of `GET /tokens/:account` (schemas.ts says what each field means). What is true as long as the token is put
+ * together once, the seconds that are left once a second: so a hit costs no JSON, and `expires_in` is true.
+ */
+export class TokenAnswer {
+  readonly account: AccountKey
+  readonly generation: number
+  readonly isStale: boolean
+  /** For the audit. */
+  readonly outcome: string
+  readonly tally = new Tally()
+  /** Plain ASCII, as almost always, need not be encoded when it is written. */
+  readonly encoding: 'latin1' | 'utf8'
+  readonly etag: string
+  /** All that the answer takes besides Node's own, name after value after name. */
+  readonly headers: string[]
+  /** JSON. A string, not bytes: Node writes it in one piece with the header. */
+  body = ''
+  readonly #expiresAtMs: number
+  readonly #useUntilMs: number
+  readonly #lasting: string
+  readonly #lastingBytes: number
+  #second = Number.NaN
+
+  constructor(held: HeldToken, integration: Integration, { nowMs, isStale, warning }: Handing) {
+    const { accountId, domain, generation } = held
+    this.account = { integration: held.integration, accountId }
+    this.generation = generation
+    this.isStale = isStale
+    this.outcome = isStale ? 'stale' : (warning ?? 'done')
+    this.#expiresAtMs = held.expiresAt.getTime()
+    // Past its promise a token may be rotated at any moment: no new promise is made.
+    this.#useUntilMs = Math.max(nowMs, held.useUntilMs)
+    const around = JSON.stringify({
+      account_id: accountId,
+      integration: held.integration,
+      domain,
+      api_url: integration.sandboxOrigin ?? `https://${domain ?? held.apiDomain}`,
+      token_type: 'Bearer',
+      expires_at: held.expiresAt.toISOString(),
+      use_until: new Date(this.#useUntilMs).toISOString(),
+      generation,
+      ...(isStale ? { stale: true } : {}),
+      ...(warning === undefined ? {} : { warning }),
+    }).slice(0, -1)
+    const token = held.accessToken().reveal()
+    const quoted = JSON.stringify(token)
+    const key = ',"access_token":'
+    // Where nothing has to be escaped, as almost always, the text of the token itself is joined in: thousands are held.
+    this.#lasting = around + key + (quoted.length === token.length + 2 ? `"${token}"` : quoted)
+    this.#lastingBytes = Buffer.byteLength(around) + key.length + Buffer.byteLength(quoted)
+    this.encoding = this.#lastingBytes === this.#lasting.length ? 'latin1' : 'utf8'
+    const state = [held.integration, accountId, generation, held.useUntilMs, isStale, warning ?? '']
+    this.etag = `"${state.join('.')}"`
+    this.headers = [
+      ...['content-length', ''],
+      ...['cache-control', ''],
       ...['content-type', 'application/json; charset=utf-8'],
-      ...['content-length', String(length)],
-      ...['cache-control', cacheControl],
-      ...['etag', etag],
+      ...['etag', this.etag],
       ...SECURITY_HEADERS.filter(([name]) => name !== 'cache-control').flat(),
-    ],
-    tally: new Tally(),
+    ]
+    this.at(nowMs)
+  }
+
+  get cacheControl(): string {
+    return this.headers[CACHE_CONTROL_AT] ?? ''
+  }
+
+  /** As it is to be sent at that time, PostgreSQL's. */
+  at(nowMs: number): this {
+    const second = Math.floor(nowMs / 1000)
+    if (second === this.#second) return this
+    this.#second = second
+    const useForSeconds = Math.floor((this.#useUntilMs - nowMs) / 1000)
+    const left = JSON.stringify({
+      expires_in: Math.max(0, Math.floor((this.#expiresAtMs - nowMs) / 1000)),
+      use_for: useForSeconds,
+    })
+    this.body = `${this.#lasting},${left.slice(1)}`
+    this.headers[LENGTH_AT] = String(this.#lastingBytes + left.length)
+    this.headers[CACHE_CONTROL_AT] = `private, max-age=${useForSeconds}`
+    return this
   }
 }
 
-/** An answer without a warning, and when it was made. */
-export interface RenderedToken extends TokenAnswer {
-  second: number
-  isStale: boolean
-}
-
-/** What was rendered of a token in this second, while PostgreSQL answered. */
-export function renderedAt(held: HeldToken, nowMs: number): TokenAnswer | undefined {
-  const { rendered } = held
-  if (rendered === undefined || rendered.isStale) return undefined
-  return rendered.second === Math.floor(nowMs / 1000) ? rendered : undefined
-}
-
-/** Renders at most once a second and token, so that a hit costs no JSON and `expires_in` stays true. */
-export function renderOnce(
+/** The answer without a warning: put together once as long as the token is held. */
+export function answerOf(
   held: HeldToken,
   integration: Integration,
-  handing: Handing,
+  handing: Omit<Handing, 'warning'>,
 ): TokenAnswer {
-  if (handing.warning !== undefined) return renderToken(held, integration, handing)
-  const second = Math.floor(handing.nowMs / 1000)
-  const { isStale } = handing
-  if (held.rendered?.second === second && held.rendered.isStale === isStale) return held.rendered
-  held.rendered = { ...renderToken(held, integration, handing), second, isStale }
-  return held.rendered
+  const { nowMs, isStale } = handing
+  // Past its promise each one says its own time.
+  if (nowMs >= held.useUntilMs) return new TokenAnswer(held, integration, handing)
+  if (held.answer?.isStale !== isStale) held.answer = new TokenAnswer(held, integration, handing)
+  return held.answer.at(nowMs)
 }
 
 /** Why a token is handed out without a promise. */

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { type AccountKey, keyText } from '../accounts/account-key.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
 import type { Secret } from '../vault/secret.ts'
-import type { RenderedToken } from './answer.ts'
+import type { TokenAnswer } from './answer.ts'
 import type { TokenRow } from './store.ts'
 
 /** An account is asked for by id, by domain and by subdomain: hardly by more than two of them. */
@@ -20,8 +20,8 @@ export interface HeldToken extends Omit<TokenRow, 'accessToken'> {
   askedAtMs: number
   /** Whether the schedule knows that this account is read. */
   isMarked: boolean
-  /** The answer that was made of it last. */
-  rendered?: RenderedToken
+  /** What is sent of it as long as it is held. */
+  answer?: TokenAnswer
 }
 
 /** With its text, which a read would otherwise put together every time. */

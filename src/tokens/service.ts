@@ -10,7 +10,7 @@ import type { ConnectLinks } from '../onboarding/links.ts'
 import { probeAccessToken, type TokenVerdict } from '../provider/probe.ts'
 import { announceRotation, markAccessTokenDead } from '../refresh/early-rotation.ts'
 import type { RefreshEnd, Refresher } from '../refresh/refresh.ts'
-import { renderedAt, renderOnce, type TokenAnswer, type Warning, warningFor } from './answer.ts'
+import { answerOf, TokenAnswer, type Warning, warningFor } from './answer.ts'
 import type { HeldToken, TokenCache } from './cache.ts'
 import { isUnavailable, type TokenLookup } from './lookup.ts'
 import { noToken } from './no-token.ts'
@@ -54,8 +54,8 @@ export class Tokens {
   }
 
   /**
-   * The token that is valid now, where it is in memory with an answer made of it in this second: no promise, and nothing to
-   * wait for. Undefined says nothing: `read` decides.
+   * The token that is valid now, where it is in memory with an answer made of it: no promise, and nothing to wait for.
+   * Undefined says nothing: `read` decides.
    */
   readAtOnce(
     caller: Caller,
@@ -63,11 +63,11 @@ export class Tokens {
   ): TokenAnswer | undefined {
     const { lookup, heartbeat } = this.#with
     const held = lookup.inMemory(caller, name, integration)
-    if (held === undefined) return undefined
+    if (held?.answer === undefined || held.answer.isStale || !held.isMarked) return undefined
     const nowMs = heartbeat.nowMs()
     if (nowMs >= held.useUntilMs) return undefined
     if (held.expiresAt.getTime() - nowMs < minTtlSeconds * 1000) return undefined
-    return renderedAt(held, nowMs)
+    return held.answer.at(nowMs)
   }
 
   /**
@@ -231,7 +231,10 @@ export class Tokens {
     const { integrations, heartbeat } = this.#with
     const integration =
       integrations.find(held.integration) ?? (await integrations.load(held.integration))
-    return renderOnce(held, integration, { nowMs: heartbeat.nowMs(), isStale, warning })
+    const nowMs = heartbeat.nowMs()
+    return warning === undefined
+      ? answerOf(held, integration, { nowMs, isStale })
+      : new TokenAnswer(held, integration, { nowMs, isStale, warning })
   }
 
   /** Throws the 409 that says why this account's token is handed to nobody. */
