@@ -1,12 +1,17 @@
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
+import { tokenAt } from '../src/accounts/sealed-tokens.ts'
 import { Heartbeat } from '../src/db/heartbeat.ts'
 import { openPostgres } from '../src/db/postgres.ts'
 import type { Integration } from '../src/integrations/service.ts'
 import { TokenAnswer } from '../src/tokens/answer.ts'
-import { type HeldToken, TokenCache } from '../src/tokens/cache.ts'
+import { TokenCache } from '../src/tokens/cache.ts'
+import { HeldToken } from '../src/tokens/held-token.ts'
+import { KeyRing } from '../src/vault/key-ring.ts'
 import { Secret } from '../src/vault/secret.ts'
+import { ENCRYPTION_KEYS } from './support/broker.ts'
 
+const KEY_RING = KeyRing.parse(ENCRYPTION_KEYS)
 const KEY = { integration: 'amocrm', accountId: 1 }
 const LONG_MS = 60_000
 
@@ -19,14 +24,14 @@ function heartbeatOf(t: Test, trustMs: number): Heartbeat {
   return new Heartbeat(database, 'test', trustMs, log)
 }
 
-function tokenOf(generation: number, askedAtMs: number): HeldToken {
+function tokenOf(generation: number, askedAtMs: number, token = 'token'): HeldToken {
   const later = new Date(Date.now() + LONG_MS)
-  return {
+  const row = {
     ...KEY,
     domain: 'a.amocrm.ru',
     apiDomain: null,
-    kind: 'oauth',
-    status: 'active',
+    kind: 'oauth' as const,
+    status: 'active' as const,
     generation,
     expiresAt: later,
     refreshAt: later,
@@ -36,11 +41,9 @@ function tokenOf(generation: number, askedAtMs: number): HeldToken {
     shadow: false,
     accessDeadAt: null,
     lastErrorCode: null,
-    accessToken: () => new Secret('token'),
-    useUntilMs: later.getTime(),
-    askedAtMs,
-    isMarked: true,
   }
+  const accessToken = KEY_RING.seal(token, tokenAt(row, 'accessToken'))
+  return new HeldToken({ ...row, accessToken }, KEY_RING, askedAtMs)
 }
 
 t.test('a fill that began before a change was heard of is thrown away', async (t) => {
@@ -91,9 +94,10 @@ t.test('an answer is written in the encoding that its length was counted in', as
   const integration = { sandboxOrigin: null } as Integration
   for (const [token, encoding] of [
     ['token', 'latin1'],
+    ['to"ken\\', 'latin1'],
     ['жетон', 'utf8'],
   ] as const) {
-    const held = { ...tokenOf(1, 0), accessToken: () => new Secret(token) }
+    const held = tokenOf(1, 0, token)
     const answer = new TokenAnswer(held, integration, { nowMs: Date.now(), isStale: false })
     const written = Buffer.from(answer.body, answer.encoding)
     t.equal(answer.encoding, encoding)

@@ -13,7 +13,8 @@ const BATCH = 500
 /** Belongs to whoever counts; lives as long as what it counts. */
 export class Tally {
   window: unknown
-  readonly byActor = new Map<string, CountedEntry>()
+  /** One of each actor. An array: there are few of them, and many who count. */
+  entries: CountedEntry[] = []
 }
 
 /**
@@ -57,11 +58,11 @@ export class AuditLog {
   countAgain(tally: Tally, entry: AuditEntry): void {
     if (tally.window !== this.#counted) {
       tally.window = this.#counted
-      tally.byActor.clear()
+      tally.entries = []
     }
-    const known = tally.byActor.get(entry.actor)
+    const known = tally.entries.find(({ actor }) => actor === entry.actor)
     if (known !== undefined) known.times += 1
-    else tally.byActor.set(entry.actor, this.count(entry))
+    else tally.entries = [...tally.entries, this.count(entry)]
   }
 
   /** Returns what it was counted in. */

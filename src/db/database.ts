@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import type { Kysely } from 'kysely'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
-import { openEmbedded } from './embedded.ts'
 import { applicationName, openPostgres } from './postgres.ts'
 import type { Tables } from './tables.ts'
 
@@ -37,5 +36,7 @@ export async function openDatabase(config: Config, log: Logger): Promise<Databas
     return openPostgres(config.databaseUrl, config.databaseDirectUrl, log, name)
   }
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  // PGlite is loaded where it is used alone: it takes memory.
+  const { openEmbedded } = await import('./embedded.ts')
   return openEmbedded(join(config.dataDir, 'pglite'), join(config.dataDir, 'lock.sqlite'))
 }

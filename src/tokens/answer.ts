@@ -2,7 +2,7 @@ import type { AccountKey } from '../accounts/account-key.ts'
 import { Tally } from '../audit/log.ts'
 import type { Integration } from '../integrations/service.ts'
 import { SECURITY_HEADERS } from '../plugins/security-headers.ts'
-import type { HeldToken } from './cache.ts'
+import type { HeldToken } from './held-token.ts'
 
 /** Something the caller should know though it got a token. */
 export const WARNINGS = [
@@ -23,9 +23,11 @@ export interface Handing {
   warning?: Warning | undefined
 }
 
-/** Where in `TokenAnswer.headers` stands what changes. */
-const LENGTH_AT = 1
-const CACHE_CONTROL_AT = 3
+/** Of every answer alike. */
+const HEADERS = [
+  ...['content-type', 'application/json; charset=utf-8'],
+  ...SECURITY_HEADERS.filter(([name]) => name !== 'cache-control').flat(),
+]
 
 /**
  * The answer of `GET /tokens/:account` (schemas.ts says what each field means). What is true as long as the token is put
@@ -38,18 +40,19 @@ export class TokenAnswer {
   /** For the audit. */
   readonly outcome: string
   readonly tally = new Tally()
+  readonly etag: string
   /** Plain ASCII, as almost always, need not be encoded when it is written. */
   readonly encoding: 'latin1' | 'utf8'
-  readonly etag: string
-  /** All that the answer takes besides Node's own, name after value after name. */
-  readonly headers: string[]
-  /** JSON. A string, not bytes: Node writes it in one piece with the header. */
-  body = ''
+  cacheControl = ''
   readonly #expiresAtMs: number
   readonly #useUntilMs: number
-  readonly #lasting: string
+  /** Up to the token, the token, and the rest: joined when it is sent, so that each token is held once. */
+  readonly #before: string
+  readonly #token: string
+  #after = ''
   readonly #lastingBytes: number
-  #second = Number.NaN
+  #contentLength = ''
+  #second = 0
 
   constructor(held: HeldToken, integration: Integration, { nowMs, isStale, warning }: Handing) {
     const { accountId, domain, generation } = held
@@ -57,42 +60,33 @@ export class TokenAnswer {
     this.generation = generation
     this.isStale = isStale
     this.outcome = isStale ? 'stale' : (warning ?? 'done')
-    this.#expiresAtMs = held.expiresAt.getTime()
+    this.#expiresAtMs = held.expiresAtMs
     // Past its promise a token may be rotated at any moment: no new promise is made.
     this.#useUntilMs = Math.max(nowMs, held.useUntilMs)
-    const around = JSON.stringify({
+    const token = held.accessToken().reveal()
+    const quoted = JSON.stringify(token)
+    // Almost always nothing is escaped: then it is the token's own text.
+    this.#token = quoted.length === token.length + 2 ? token : quoted.slice(1, -1)
+    const withoutToken = JSON.stringify({
       account_id: accountId,
       integration: held.integration,
       domain,
       api_url: integration.sandboxOrigin ?? `https://${domain ?? held.apiDomain}`,
       token_type: 'Bearer',
-      expires_at: held.expiresAt.toISOString(),
+      expires_at: new Date(held.expiresAtMs).toISOString(),
       use_until: new Date(this.#useUntilMs).toISOString(),
       generation,
       ...(isStale ? { stale: true } : {}),
       ...(warning === undefined ? {} : { warning }),
-    }).slice(0, -1)
-    const token = held.accessToken().reveal()
-    const quoted = JSON.stringify(token)
-    const key = ',"access_token":'
-    // Where nothing has to be escaped, as almost always, the text of the token itself is joined in: thousands are held.
-    this.#lasting = around + key + (quoted.length === token.length + 2 ? `"${token}"` : quoted)
-    this.#lastingBytes = Buffer.byteLength(around) + key.length + Buffer.byteLength(quoted)
-    this.encoding = this.#lastingBytes === this.#lasting.length ? 'latin1' : 'utf8'
+      access_token: '',
+    })
+    this.#before = withoutToken.slice(0, -'"}'.length)
+    this.#lastingBytes = Buffer.byteLength(this.#before) + Buffer.byteLength(this.#token)
+    const isAscii = this.#lastingBytes === this.#before.length + this.#token.length
+    this.encoding = isAscii ? 'latin1' : 'utf8'
     const state = [held.integration, accountId, generation, held.useUntilMs, isStale, warning ?? '']
     this.etag = `"${state.join('.')}"`
-    this.headers = [
-      ...['content-length', ''],
-      ...['cache-control', ''],
-      ...['content-type', 'application/json; charset=utf-8'],
-      ...['etag', this.etag],
-      ...SECURITY_HEADERS.filter(([name]) => name !== 'cache-control').flat(),
-    ]
     this.at(nowMs)
-  }
-
-  get cacheControl(): string {
-    return this.headers[CACHE_CONTROL_AT] ?? ''
   }
 
   /** As it is to be sent at that time, PostgreSQL's. */
@@ -100,15 +94,27 @@ export class TokenAnswer {
     const second = Math.floor(nowMs / 1000)
     if (second === this.#second) return this
     this.#second = second
-    const useForSeconds = Math.floor((this.#useUntilMs - nowMs) / 1000)
-    const left = JSON.stringify({
-      expires_in: Math.max(0, Math.floor((this.#expiresAtMs - nowMs) / 1000)),
-      use_for: useForSeconds,
-    })
-    this.body = `${this.#lasting},${left.slice(1)}`
-    this.headers[LENGTH_AT] = String(this.#lastingBytes + left.length)
-    this.headers[CACHE_CONTROL_AT] = `private, max-age=${useForSeconds}`
+    const expiresIn = Math.max(0, Math.floor((this.#expiresAtMs - nowMs) / 1000))
+    const useFor = Math.floor((this.#useUntilMs - nowMs) / 1000)
+    this.#after = ['","expires_in":', expiresIn, ',"use_for":', useFor, '}'].join('')
+    this.#contentLength = String(this.#lastingBytes + this.#after.length)
+    this.cacheControl = `private, max-age=${useFor}`
     return this
+  }
+
+  /** JSON. A string, not bytes: Node writes it in one piece with the header. */
+  get body(): string {
+    return this.#before + this.#token + this.#after
+  }
+
+  /** All that the answer takes besides Node's own, name after value after name. */
+  get headers(): string[] {
+    return [
+      ...['content-length', this.#contentLength],
+      ...['cache-control', this.cacheControl],
+      ...['etag', this.etag],
+      ...HEADERS,
+    ]
   }
 }
 

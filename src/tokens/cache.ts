@@ -1,28 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import { type AccountKey, keyText } from '../accounts/account-key.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
-import type { Secret } from '../vault/secret.ts'
-import type { TokenAnswer } from './answer.ts'
-import type { TokenRow } from './store.ts'
+import type { HeldToken } from './held-token.ts'
 
 /** An account is asked for by id, by domain and by subdomain: hardly by more than two of them. */
 const NAMES_AN_ACCOUNT = 2
 /** Remembered while reads of the database overlap without a pause. */
 const MAX_CHANGES = 10_000
-
-/** An account's row as it is held in memory. */
-export interface HeldToken extends Omit<TokenRow, 'accessToken'> {
-  /** Opens it at the first call. Throws `KeyMissing`, `SealBroken`. */
-  accessToken: () => Secret
-  /** Until when it may be kept by whoever gets it, milliseconds since 1970. */
-  useUntilMs: number
-  /** `performance.now()` before the row was asked for. */
-  askedAtMs: number
-  /** Whether the schedule knows that this account is read. */
-  isMarked: boolean
-  /** What is sent of it as long as it is held. */
-  answer?: TokenAnswer
-}
 
 /** With its text, which a read would otherwise put together every time. */
 interface NamedKey extends AccountKey {

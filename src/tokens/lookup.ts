@@ -1,14 +1,12 @@
 import type { AccountKey } from '../accounts/account-key.ts'
 import { keyText } from '../accounts/account-key.ts'
-import { tokenAt } from '../accounts/sealed-tokens.ts'
 import { type Caller, mayMiss, mayRead } from '../clients/caller.ts'
 import type { Database } from '../db/database.ts'
 import { isStorageDown } from '../db/failures.ts'
 import { BrokerError } from '../errors.ts'
-import { useUntilMs } from '../refresh/plan.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
-import type { Secret } from '../vault/secret.ts'
-import type { HeldToken, TokenCache } from './cache.ts'
+import type { TokenCache } from './cache.ts'
+import { HeldToken } from './held-token.ts'
 import { findByName, findToken, type TokenRow } from './store.ts'
 
 /** A reader waits no longer for PostgreSQL; afterwards it counts as down for a while, so that not everybody waits. */
@@ -113,7 +111,7 @@ export class TokenLookup {
     let isEnded = false
     try {
       const rows = await this.#limited(select())
-      const tokens = rows.map((row) => this.#hold(row, fill.askedAtMs))
+      const tokens = rows.map((row) => new HeldToken(row, this.#keyRing, fill.askedAtMs))
       isEnded = true
       this.#cache.endFill(fill, tokens, name)
       return tokens
@@ -133,23 +131,6 @@ export class TokenLookup {
       throw storageDown(error)
     } finally {
       clearTimeout(timer)
-    }
-  }
-
-  #hold({ accessToken, ...row }: TokenRow, askedAtMs: number): HeldToken {
-    // One of the two at a time: thousands are held.
-    let token: string | Secret = accessToken
-    return {
-      ...row,
-      accessToken: () => {
-        if (typeof token === 'string') {
-          token = this.#keyRing.open(token, tokenAt(row, 'accessToken'))
-        }
-        return token
-      },
-      useUntilMs: row.shadow ? 0 : useUntilMs(row),
-      askedAtMs,
-      isMarked: false,
     }
   }
 }

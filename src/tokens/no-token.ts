@@ -1,7 +1,7 @@
 import { BrokerError } from '../errors.ts'
 import type { Integration } from '../integrations/service.ts'
 import type { RefreshEnd } from '../refresh/refresh.ts'
-import type { HeldToken } from './cache.ts'
+import type { HeldToken } from './held-token.ts'
 
 /** Nobody knows when an operator lets it go on. */
 const PAUSED_RETRY_SECONDS = 60
@@ -34,7 +34,7 @@ export function noToken(
   if (held.lastErrorCode === null && (end === 'under_way' || end === 'held' || end === 'paced')) {
     return new BrokerError('refresh_pending', 'A refresh is under way.', { retryAfterSeconds: 1 })
   }
-  const nextMs = held.nextAttemptAt?.getTime() ?? nowMs
+  const nextMs = held.nextAttemptAtMs ?? nowMs
   return unavailable('The last refresh brought no token.', secondsUntil(nextMs, nowMs))
 }
 

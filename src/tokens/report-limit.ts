@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { keyText } from '../accounts/account-key.ts'
 import { BrokerError } from '../errors.ts'
-import type { HeldToken } from './cache.ts'
+import type { HeldToken } from './held-token.ts'
 
 /** A sibling that reports more often than this does not use what it is given. */
 const MAX_REPORTS = 6

@@ -11,7 +11,8 @@ import { probeAccessToken, type TokenVerdict } from '../provider/probe.ts'
 import { announceRotation, markAccessTokenDead } from '../refresh/early-rotation.ts'
 import type { RefreshEnd, Refresher } from '../refresh/refresh.ts'
 import { answerOf, TokenAnswer, type Warning, warningFor } from './answer.ts'
-import type { HeldToken, TokenCache } from './cache.ts'
+import type { TokenCache } from './cache.ts'
+import type { HeldToken } from './held-token.ts'
 import { isUnavailable, type TokenLookup } from './lookup.ts'
 import { noToken } from './no-token.ts'
 import type { ReadMarks } from './read-marks.ts'
@@ -66,7 +67,7 @@ export class Tokens {
     if (held?.answer === undefined || held.answer.isStale || !held.isMarked) return undefined
     const nowMs = heartbeat.nowMs()
     if (nowMs >= held.useUntilMs) return undefined
-    if (held.expiresAt.getTime() - nowMs < minTtlSeconds * 1000) return undefined
+    if (held.expiresAtMs - nowMs < minTtlSeconds * 1000) return undefined
     return held.answer.at(nowMs)
   }
 
@@ -85,7 +86,7 @@ export class Tokens {
     this.#with.marks.mark(held)
     if (isStale) return this.#handOutStale(held)
     const nowMs = this.#with.heartbeat.nowMs()
-    if (nowMs < held.useUntilMs && held.accessDeadAt === null) return this.#handOut(held, request)
+    if (nowMs < held.useUntilMs && !held.isDead) return this.#handOut(held, request)
     return this.#isRefreshedNow(held, nowMs)
       ? this.#join(held, request, this.#with.readWaitMs)
       : this.#handOutOld(held, request, held.paused || held.shadow ? 'not_sendable' : undefined)
@@ -98,7 +99,7 @@ export class Tokens {
    */
   async report(caller: Caller, request: TokenRequest, generation: number): Promise<TokenAnswer> {
     const held = await this.#freshByName(caller, request)
-    const isKnown = generation < held.generation || held.accessDeadAt !== null
+    const isKnown = generation < held.generation || held.isDead
     if (isKnown) return this.read(caller, request)
     if (generation > held.generation) return this.#recover(caller, request, held, generation)
     const { verdict } = await this.#probe(held)
@@ -167,7 +168,7 @@ export class Tokens {
       const now = await lookup.fresh(held)
       if (now === undefined) throw new BrokerError('account_not_found', 'The account was removed.')
       await this.#refuseUnlessHandedOut(now)
-      const isGood = now.accessDeadAt === null && heartbeat.nowMs() < now.useUntilMs
+      const isGood = !now.isDead && heartbeat.nowMs() < now.useUntilMs
       return isGood ? this.#handOut(now, request) : this.#handOutOld(now, request, end)
     } catch (error) {
       if (!isUnavailable(error)) throw error
@@ -182,7 +183,7 @@ export class Tokens {
 
   /** Within its promise. */
   async #handOut(held: HeldToken, request: TokenRequest): Promise<TokenAnswer> {
-    const restMs = held.expiresAt.getTime() - this.#with.heartbeat.nowMs()
+    const restMs = held.expiresAtMs - this.#with.heartbeat.nowMs()
     const isShort = restMs < (request.minTtlSeconds ?? 0) * 1000
     if (held.status === 'reauth_required') return this.#render(held, 'reauth_required')
     return this.#render(held, isShort ? 'min_ttl_capped' : undefined)
@@ -198,10 +199,10 @@ export class Tokens {
     end?: RefreshEnd | 'under_way',
   ): Promise<TokenAnswer> {
     const nowMs = this.#with.heartbeat.nowMs()
-    const expiresAtMs = held.expiresAt.getTime()
+    const expiresAtMs = held.expiresAtMs
     const isGrantable = minTtlSeconds * 1000 <= expiresAtMs - held.useUntilMs
     const neededMs = isGrantable ? minTtlSeconds * 1000 : 0
-    if (held.accessDeadAt !== null || expiresAtMs - nowMs <= neededMs) {
+    if (held.isDead || expiresAtMs - nowMs <= neededMs) {
       throw noToken(held, this.#with.integrations.find(held.integration), end, nowMs)
     }
     return this.#render(held, warningFor(held, this.#isBehindBreaker(held)))
@@ -209,7 +210,7 @@ export class Tokens {
 
   /** Otherwise there is nothing to wait for, and no need to ask: after a failure nobody tries before the planned time. */
   #isRefreshedNow(held: HeldToken, nowMs: number): boolean {
-    const isHeldBack = held.failedAttempts > 0 && nowMs < (held.nextAttemptAt?.getTime() ?? 0)
+    const isHeldBack = held.failedAttempts > 0 && nowMs < (held.nextAttemptAtMs ?? 0)
     return !held.paused && !held.shadow && !isHeldBack && !this.#isBehindBreaker(held)
   }
 
@@ -218,8 +219,8 @@ export class Tokens {
   }
 
   async #handOutStale(held: HeldToken): Promise<TokenAnswer> {
-    const isOver = held.expiresAt.getTime() <= this.#with.heartbeat.nowMs()
-    if (held.accessDeadAt !== null || isOver) {
+    const isOver = held.expiresAtMs <= this.#with.heartbeat.nowMs()
+    if (held.isDead || isOver) {
       throw new BrokerError('storage_unavailable', 'PostgreSQL does not answer.', {
         retryAfterSeconds: 1,
       })
@@ -245,8 +246,7 @@ export class Tokens {
     if (held.status === 'disconnected') {
       throw new BrokerError('disconnected', 'The account was disconnected from the integration.')
     }
-    const isDead =
-      held.accessDeadAt !== null || held.expiresAt.getTime() <= this.#with.heartbeat.nowMs()
+    const isDead = held.isDead || held.expiresAtMs <= this.#with.heartbeat.nowMs()
     if (!isDead || (held.status === 'active' && held.kind === 'oauth')) return
     const connect_url = await this.#with.links.reconnectUrl(held, held.generation)
     const last_error = held.lastErrorCode ?? 'token_expired'
