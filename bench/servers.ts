@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, open } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { freePorts } from '../test/support/ports.ts'
@@ -18,7 +19,7 @@ export interface Server {
   readyAfterMs: number
 }
 
-/** A broker at production's log level, the log going to a file; everything is on. */
+/** A broker as the image starts it, at production's log level, the log going to a file; everything is on. */
 export async function startBroker(
   scope: Scope,
   world: World,
@@ -35,6 +36,7 @@ export async function startBroker(
     DATA_DIR: await mkdtemp(join(world.folder, 'data-')),
     INTERNAL_PORT: String(internal),
     PUBLIC_PORT: String(outer),
+    ...(await settingsOfImage(world.folder)),
     ...env,
   }
   return await startServer(scope, world.folder, {
@@ -43,6 +45,25 @@ export async function startBroker(
     path: '/health/ready',
     env: settings,
   })
+}
+
+/** What the Dockerfile sets for Node and malloc, and a cache of compiled code, as it makes one. */
+async function settingsOfImage(folder: string): Promise<Record<string, string>> {
+  const dockerfile = await readFile('Dockerfile', 'utf8')
+  const set = (name: string) => {
+    const value = new RegExp(`\\b${name}="?([^"\n\\\\]+?)"?( \\\\)?$`, 'm').exec(dockerfile)?.[1]
+    if (value === undefined) throw new Error(`the Dockerfile does not set ${name}`)
+    return value
+  }
+  const settings = {
+    NODE_OPTIONS: set('NODE_OPTIONS'),
+    MALLOC_ARENA_MAX: set('MALLOC_ARENA_MAX'),
+    NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
+  }
+  if (!existsSync(settings.NODE_COMPILE_CACHE)) {
+    execFileSync(process.execPath, ['src/main.ts', '--help'], { env: settings })
+  }
+  return settings
 }
 
 /** One of `sides/`: what the broker is compared with. */

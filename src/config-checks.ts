@@ -31,6 +31,20 @@ export function checkUrl(
   }
 }
 
+/** Per account, a token of 1 KB: 3.2 KB were measured. */
+const CACHED_ACCOUNT_BYTES = 4_096
+const MIB = 2 ** 20
+
+/** Better no start than a process that ends as soon as all these accounts are read. At most half of the heap: the rest is for work. */
+export function checkCache(accounts: number, heapLimitBytes: number, problems: string[]): void {
+  const neededBytes = 2 * accounts * CACHED_ACCOUNT_BYTES
+  if (neededBytes <= heapLimitBytes) return
+  problems.push(
+    `CACHE_ACCOUNTS=${accounts} needs a heap of ${Math.ceil(neededBytes / MIB)} MB, and it may have ` +
+      `${Math.floor(heapLimitBytes / MIB)}: raise --max-old-space-size in NODE_OPTIONS, or hold fewer`,
+  )
+}
+
 /** Empty for what is no URL: `checkUrl` has named it then. */
 export function originOf(text: string): string {
   return URL.parse(text)?.origin ?? ''

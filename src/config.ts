@@ -1,6 +1,7 @@
+import { getHeapStatistics } from 'node:v8'
 import env from '@fastify/env'
 import fastify from 'fastify'
-import { ConfigError, checkUrl, nearMisses, originOf } from './config-checks.ts'
+import { ConfigError, checkCache, checkUrl, nearMisses, originOf } from './config-checks.ts'
 import {
   type InternalTls,
   readInternalTls,
@@ -117,6 +118,7 @@ function resolve(read: Settings, problems: string[]): Config {
   checkUrl('DATABASE_DIRECT_URL', read.DATABASE_DIRECT_URL, ['postgres:', 'postgresql:'], problems)
   checkUrl('REDIS_URL', read.REDIS_URL, ['redis:', 'rediss:'], problems)
   checkUrl('PUBLIC_URL', read.PUBLIC_URL, ['http:', 'https:'], problems)
+  checkCache(read.CACHE_ACCOUNTS, getHeapStatistics().heap_size_limit, problems)
   const integrations = [
     integration('AMO', 'amocrm', read, problems),
     integration('KOMMO', 'kommo', read, problems),

@@ -17,6 +17,14 @@ import { Secret } from './vault/secret.ts'
 const CLOSE_LIMIT_MS = 60_000
 const OPERATOR_KEY_BYTES = 24
 
+const HELP = `Usage: npm start -- [options]     (in the image: node src/main.ts [options])
+
+Runs the broker until SIGTERM. Settings come from the environment and .env; .env.example explains each.
+
+  --hold    claims and sends nothing, serves what there is: after a restore, before npm run verify
+  --help
+`
+
 await main()
 
 /** The process: config, broker, listeners, and the only place that ends it. */
@@ -74,12 +82,17 @@ async function run(config: Config, log: Logger): Promise<void> {
 
 async function readConfig(): Promise<Config> {
   try {
-    const { values } = parseArgs({ options: { hold: { type: 'boolean', default: false } } })
+    const flag = { type: 'boolean', default: false } as const
+    const { values } = parseArgs({ options: { hold: flag, help: flag } })
+    if (values.help) {
+      process.stdout.write(HELP)
+      process.exit(0)
+    }
     const hold = values.hold ? { HOLD_SENDS: 'true' } : {}
     return await loadConfig({ ...process.env, ...hold })
   } catch (error) {
     if ((error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')) {
-      process.stderr.write(`amo-token-broker: ${(error as Error).message}\n`)
+      process.stderr.write(`amo-token-broker: ${(error as Error).message}\n\n${HELP}`)
       process.exit(1)
     }
     if (!(error instanceof ConfigError)) throw error

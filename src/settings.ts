@@ -65,7 +65,7 @@ export const settings = Type.Object({
     minimum: 0,
     maximum: 1_000_000,
     default: 10_000,
-    description: 'accounts whose tokens are held open in memory, about 5 KB each; 0: none',
+    description: 'accounts whose tokens are held open in memory, about 4 KB each; 0: none',
   }),
   DRAIN_MS: milliseconds(
     0,

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { parseEnv } from 'node:util'
 import t, { type Test } from 'tap'
 import { type Config, loadConfig } from '../src/config.ts'
-import { ConfigError } from '../src/config-checks.ts'
+import { ConfigError, checkCache } from '../src/config-checks.ts'
 import { settings } from '../src/settings.ts'
 
 /** Stands in every wrong value: any of them might be a secret, so none may be told. */
@@ -29,6 +29,8 @@ const AMO = {
 
 /** Read by docker-compose.yml, not by the broker. */
 const COMPOSE_ONLY = ['POSTGRES_PASSWORD']
+/** Inside it nobody needs others. */
+const OF_THE_IMAGE = ['DATA_DIR', 'INTERNAL_HOST', 'INTERNAL_PORT', 'PUBLIC_HOST', 'PUBLIC_PORT']
 
 type Variables = Record<string, string>
 
@@ -399,4 +401,39 @@ t.test('.env.example', async (t) => {
       )
     },
   )
+
+  await t.test('docker-compose.yml hands on all of them but what the image settles', async (t) => {
+    const compose = readFileSync('docker-compose.yml', 'utf8')
+    const missing = Object.keys(settings.properties).filter(
+      (name) => !compose.includes(`    ${name}: \${${name}:-`),
+    )
+    t.same(missing.toSorted(), [...OF_THE_IMAGE, 'SANDBOX_PORT'].toSorted())
+  })
+})
+
+t.test('a cache that the heap has no room for is refused at the start', async (t) => {
+  const mib = 2 ** 20
+  for (const [accounts, heapMib, fits] of [
+    [10_000, 512, true],
+    [65_536, 512, true],
+    [65_537, 512, false],
+    [0, 1, true],
+  ] as const) {
+    const problems: string[] = []
+    checkCache(accounts, heapMib * mib, problems)
+    t.equal(problems.length === 0, fits, problems[0] ?? 'it fits')
+  }
+  const env = { ...EMBEDDED, CACHE_ACCOUNTS: '100000', NODE_OPTIONS: '--max-old-space-size=256' }
+  const { code, stderr } = await startsAndEnds({ ...env, DATA_DIR: t.testdir() })
+  t.equal(code, 1)
+  t.match(stderr, /CACHE_ACCOUNTS=100000 needs a heap of 782 MB.*--max-old-space-size/)
+})
+
+t.test('--help says what there is', async (t) => {
+  const child = spawn(process.execPath, ['src/main.ts', '--help'], {
+    env: { PATH: process.env.PATH },
+  })
+  const [out, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')])
+  t.equal(code, 0)
+  t.match(out, /--hold/)
 })

@@ -4,9 +4,9 @@ export interface AccountKey {
   accountId: number
 }
 
-/** For maps and for the row in a sealed value's place. */
-export function keyText(key: AccountKey): string {
-  return `${key.integration}/${key.accountId}`
+/** For maps and for the row in a sealed value's place. Joined: one string and not a chain of them, for many are kept. */
+export function keyText({ integration, accountId }: AccountKey): string {
+  return [integration, accountId].join('/')
 }
 
 /**

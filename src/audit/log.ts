@@ -68,11 +68,9 @@ export class AuditLog {
   /** Returns what it was counted in. */
   count(entry: AuditEntry, times = 1): CountedEntry {
     const { actor, action, outcome, account, generation } = entry
-    const whole = `${actor} ${action} ${outcome}`
-    const key =
-      account === undefined
-        ? whole
-        : `${whole} ${account.integration}/${account.accountId}/${generation}`
+    const where = account === undefined ? [] : [account.integration, account.accountId, generation]
+    // Joined: one string and not a chain of them, for many are kept.
+    const key = [actor, action, outcome, ...where].join(' ')
     const known = this.#counted.get(key)
     if (known !== undefined) {
       known.times += times
