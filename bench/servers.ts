@@ -47,19 +47,11 @@ export async function startBroker(
   })
 }
 
-/** What the Dockerfile sets for Node and malloc, and a cache of compiled code, as it makes one. */
+/** What the Dockerfile sets for Node, and a cache of compiled code, as it makes one. */
 async function settingsOfImage(folder: string): Promise<Record<string, string>> {
-  const dockerfile = await readFile('Dockerfile', 'utf8')
-  const set = (name: string) => {
-    const value = new RegExp(`\\b${name}="?([^"\n\\\\]+?)"?( \\\\)?$`, 'm').exec(dockerfile)?.[1]
-    if (value === undefined) throw new Error(`the Dockerfile does not set ${name}`)
-    return value
-  }
-  const settings = {
-    NODE_OPTIONS: set('NODE_OPTIONS'),
-    MALLOC_ARENA_MAX: set('MALLOC_ARENA_MAX'),
-    NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
-  }
+  const [, options] = /NODE_OPTIONS="(.*?)"/.exec(await readFile('Dockerfile', 'utf8')) ?? []
+  if (options === undefined) throw new Error('the Dockerfile sets no NODE_OPTIONS')
+  const settings = { NODE_OPTIONS: options, NODE_COMPILE_CACHE: join(folder, 'compile-cache') }
   if (!existsSync(settings.NODE_COMPILE_CACHE)) {
     execFileSync(process.execPath, ['src/main.ts', '--help'], { env: settings })
   }
@@ -77,7 +69,7 @@ export async function startSide(
   return await startServer(scope, folder, {
     file: `bench/sides/${name}.ts`,
     origin: `http://127.0.0.1:${port}`,
-    path: '/ready',
+    path: '/health/live',
     env: { ...env, PORT: String(port) },
   })
 }

@@ -1,9 +1,10 @@
 import { sql } from 'kysely'
+import type { Scope } from '../../test/support/scope.ts'
 import type { Figure } from '../figures.ts'
 import { type Burst, burst } from '../load.ts'
-import { startBroker } from '../servers.ts'
+import { startBroker, startSide } from '../servers.ts'
 import { makeWorld, pathsOf, sibling, type World } from '../world.ts'
-import type { Part } from './part.ts'
+import type { Bench, Part } from './part.ts'
 
 const CALLERS = 1_000
 const PROVIDER_MS = 200
@@ -23,7 +24,8 @@ export const callers: Part = {
     for (const _ of [1, 2, 3]) origins.push((await startBroker(scope, world)).origin)
     const authorization = await sibling(world, origins[0] ?? '')
     const paths = pathsOf(world.subjects)
-    const figures: Figure[] = []
+    const answer = await fetch(`${origins[0]}${paths.at(-1)}`, { headers: { authorization } })
+    const figures: Figure[] = [await bareFigure(scope, bench, await answer.text())]
     for (const [turn, count] of replicas.entries()) {
       const calls: number[] = []
       const slowest: number[] = []
@@ -58,6 +60,23 @@ export const callers: Part = {
     }
     return figures
   },
+}
+
+/** What it takes to answer so many callers at once with a constant: the load's own time, and that of the sockets. */
+async function bareFigure(
+  scope: Scope,
+  { folder, rounds }: Bench,
+  constant: string,
+): Promise<Figure> {
+  const { origin } = await startSide(scope, folder, 'bare', { BODY: constant })
+  const order = { origins: [origin], path: '/tokens/any', authorization: '', callers: CALLERS }
+  const values: number[] = []
+  for (let round = 0; round <= rounds; round += 1) {
+    const { slowestMs } = await burst(order)
+    // The first one warms up.
+    if (round > 0) values.push(slowestMs)
+  }
+  return { name: 'the bare server, which waits for nobody: slowest caller', values, unit: ' ms' }
 }
 
 function describe({ answers }: Burst): string {

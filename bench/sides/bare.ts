@@ -4,7 +4,7 @@ import { TokenSchema } from '../../src/tokens/schemas.ts'
 /** Side 1: what the HTTP server costs by itself. A constant object through a response schema; no key, no log. */
 const constant = JSON.parse(process.env.BODY ?? '{}') as object
 const app = Fastify()
-app.get('/ready', async () => 'ready')
+app.get('/health/live', async () => 'ready')
 app.get('/tokens/:account', {
   schema: { response: { 200: TokenSchema } },
   handler: (_request, reply) => {

@@ -13,7 +13,7 @@ const AGAIN_MS = 2
  */
 const redis = new Redis(process.env.REDIS_URL ?? '')
 const app = Fastify()
-app.get('/ready', async () => 'ready')
+app.get('/health/live', async () => 'ready')
 app.get<{ Params: { account: string } }>('/tokens/:account', {
   schema: { response: { 200: TokenSchema } },
   handler: async (request, reply) => {

@@ -4,7 +4,7 @@ import { answerOf, findRow } from './stored-tokens.ts'
 
 /** Side 4: what a team writes itself. A request is one prepared select and one AES-GCM open; no key, no log. */
 const app = Fastify()
-app.get('/ready', async () => 'ready')
+app.get('/health/live', async () => 'ready')
 app.get<{ Params: { account: string } }>('/tokens/:account', {
   schema: { response: { 200: TokenSchema } },
   handler: async (request, reply) => {

@@ -1,10 +1,10 @@
 import { timingSafeEqual } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Database } from '../db/database.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
 import { BrokerError } from '../errors.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
+import { within } from '../within.ts'
 import { type Caller, reachOf } from './caller.ts'
 import { keyIdOf } from './client-key.ts'
 import { type ClientRow, findLiveClients } from './store.ts'
@@ -118,10 +118,7 @@ export class ClientDirectory {
 
   async #catchUp(): Promise<void> {
     if (performance.now() >= this.#askAgainMs) {
-      const timer = new AbortController()
-      const late = delay(RELOAD_LIMIT_MS, undefined, timer).catch(() => {})
-      await Promise.race([this.reload(), late])
-      timer.abort()
+      await within(this.reload(), RELOAD_LIMIT_MS, undefined)
       this.#askAgainMs = performance.now() + ASK_AGAIN_MS
     }
     if (performance.now() - this.#provenMs() < this.#believedMs) return

@@ -1,9 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { isStorageDown } from '../db/failures.ts'
 import { BrokerError } from '../errors.ts'
 import { typedHost } from '../provider/profiles.ts'
 import { Repeated } from '../repeated.ts'
 import type { Secret } from '../vault/secret.ts'
+import { within } from '../within.ts'
 import type { Exchanges } from './exchanges.ts'
 import { findCallbacks } from './find-callbacks.ts'
 import {
@@ -92,16 +92,12 @@ export class Onboarding {
    * it is kept on disk and judged later. Undefined: that happened.
    */
   async receiveFromServer(path: string, query: CallbackQuery): Promise<Received | undefined> {
-    const timer = new AbortController()
-    const late = delay(STORE_PATIENCE_MS, undefined, timer).catch(() => undefined)
     const received = this.receive(path, query, undefined)
     try {
-      const first = await Promise.race([received, late])
+      const first = await within(received, STORE_PATIENCE_MS, undefined)
       if (first !== undefined) return first
     } catch (error) {
       if (!isStorageDown(error)) throw error
-    } finally {
-      timer.abort()
     }
     const name = this.keepForLater(path, query)
     received.then(
@@ -146,10 +142,8 @@ export class Onboarding {
 
   /** Waits for the end of an onboarding for at most `waitMs`. Undefined: there is no such one. */
   async progress(id: string, waitMs: number): Promise<Progress | undefined> {
-    const timer = new AbortController()
-    const waited = delay(waitMs, undefined, timer).catch(() => {})
-    await Promise.race([this.#underWay.get(id), waited])
-    timer.abort()
+    const underWay = this.#underWay.get(id)
+    if (underWay !== undefined) await within(underWay, waitMs, undefined)
     return findCallback(this.#with.database.db, id)
   }
 

@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { type AccountKey, keyText } from '../accounts/account-key.ts'
 import { REFUSALS } from '../provider/refusals.ts'
+import { within } from '../within.ts'
 import { isWorthSending } from './canary.ts'
 import { type Claim, claimAccount, type Lane, leaseMs, nameOf } from './claim.ts'
 import { findFence } from './commit.ts'
@@ -66,7 +66,7 @@ export class Refresher {
       const changed = this.#waiters.next(key)
       const result = isFirst ? await this.#lock.tryTake(key) : ({ state: 'unavailable' } as const)
       if (result.state === 'held') {
-        await within(changed, LOCK_WAIT_MS)
+        await within(changed, LOCK_WAIT_MS, undefined)
         continue
       }
       await using _lock = result.state === 'taken' ? result.lock : undefined
@@ -82,7 +82,7 @@ export class Refresher {
       // A claim whose lease is over waits for its take-over, and so do we no longer.
       if (why.reason !== 'paced' && !(why.reason === 'held' && why.leaseLeftMs > 0))
         return why.reason
-      await within(changed, LOOK_AGAIN_MS)
+      await within(changed, LOOK_AGAIN_MS, undefined)
     }
     return 'held'
   }
@@ -144,10 +144,4 @@ export class Refresher {
     this.#isStopping = true
     this.#waiters.wakeAll()
   }
-}
-
-async function within(promise: Promise<void>, limitMs: number): Promise<void> {
-  const timer = new AbortController()
-  await Promise.race([promise, delay(limitMs, undefined, timer).catch(() => {})])
-  timer.abort()
 }

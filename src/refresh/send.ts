@@ -1,8 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { tokenAt } from '../accounts/sealed-tokens.ts'
 import { CallFailed, CONNECT_LIMIT_MS } from '../provider/call.ts'
 import { requestTokens, type TokenAnswer } from '../provider/token-endpoint.ts'
 import type { Secret } from '../vault/secret.ts'
+import { within } from '../within.ts'
 import type { Answer } from './answer.ts'
 import { type Claim, mayWrite, recordSend } from './claim.ts'
 import type { Engine } from './engine.ts'
@@ -47,10 +47,8 @@ export async function send(engine: Engine, claim: Claim, domain: string): Promis
     const { pair, sentAtMs } = answer
     return { kind: 'pair', answer: { ...originOf(engine, claim, sentAtMs), pair } }
   })
-  const limit = new AbortController()
-  const timedOut = delay(CONNECT_LIMIT_MS + claimant.sendLimitMs, 'timed_out' as const, limit)
-  const first = await Promise.race([answered, timedOut.catch(() => 'timed_out' as const)])
-  limit.abort()
+  const limitMs = CONNECT_LIMIT_MS + claimant.sendLimitMs
+  const first = await within(answered, limitMs, 'timed_out' as const)
   if (first !== 'timed_out') return first
   const late = answered.then((result) => (result.kind === 'pair' ? result.answer : undefined))
   return { kind: 'timed_out', late }

@@ -5,6 +5,7 @@ import type { Database } from '../db/database.ts'
 import { isStorageDown } from '../db/failures.ts'
 import { BrokerError } from '../errors.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
+import { within } from '../within.ts'
 import type { TokenCache } from './cache.ts'
 import { HeldToken } from './held-token.ts'
 import { findByName, findToken, type TokenRow } from './store.ts'
@@ -120,18 +121,17 @@ export class TokenLookup {
     }
   }
 
-  async #limited<T>(query: Promise<T>): Promise<T> {
-    const { promise: late, reject } = Promise.withResolvers<never>()
-    const timer = setTimeout(() => reject(storageDown()), QUERY_LIMIT_MS)
+  async #limited<T extends object>(query: Promise<T>): Promise<T> {
+    let cause: unknown
     try {
-      return await Promise.race([query, late])
+      const rows = await within(query, QUERY_LIMIT_MS, undefined)
+      if (rows !== undefined) return rows
     } catch (error) {
       if (!isUnavailable(error)) throw error
-      this.#downUntilMs = performance.now() + DOWN_FOR_MS
-      throw storageDown(error)
-    } finally {
-      clearTimeout(timer)
+      cause = error
     }
+    this.#downUntilMs = performance.now() + DOWN_FOR_MS
+    throw storageDown(cause)
   }
 }
 

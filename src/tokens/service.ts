@@ -10,6 +10,7 @@ import type { ConnectLinks } from '../onboarding/links.ts'
 import { probeAccessToken, type TokenVerdict } from '../provider/probe.ts'
 import { announceRotation, markAccessTokenDead } from '../refresh/early-rotation.ts'
 import type { RefreshEnd, Refresher } from '../refresh/refresh.ts'
+import { within } from '../within.ts'
 import { answerOf, TokenAnswer, type Warning, warningFor } from './answer.ts'
 import type { TokenCache } from './cache.ts'
 import type { HeldToken } from './held-token.ts'
@@ -160,11 +161,9 @@ export class Tokens {
     const waiting = this.#waiting.get(account) ?? 0
     if (waiting >= MAX_WAITERS) return this.#handOutOld(held, request, 'under_way')
     this.#waiting.set(account, waiting + 1)
-    const timer = new AbortController()
-    const waited = delay(waitMs, 'under_way' as const, timer).catch(() => 'under_way' as const)
     try {
       const flight = refresher.refresh(held, held.generation, 'waiting')
-      const end = await Promise.race([flight, waited])
+      const end = await within(flight, waitMs, 'under_way' as const)
       const now = await lookup.fresh(held)
       if (now === undefined) throw new BrokerError('account_not_found', 'The account was removed.')
       await this.#refuseUnlessHandedOut(now)
@@ -174,7 +173,6 @@ export class Tokens {
       if (!isUnavailable(error)) throw error
       return this.#handOutStale(held)
     } finally {
-      timer.abort()
       const others = (this.#waiting.get(account) ?? 1) - 1
       if (others > 0) this.#waiting.set(account, others)
       else this.#waiting.delete(account)
