@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Repeated } from '../repeated.ts'
 import { type Claim, claimCanaries, claimDueAccounts } from './claim.ts'
 import type { Engine } from './engine.ts'
@@ -38,18 +39,26 @@ export class Scheduler {
       for (const lane of ['due', 'idle'] as const) {
         const room = Math.min(BATCH, MAX_UNDER_WAY - this.#underWay)
         if (room <= 0) break
-        for (const claim of await claimDueAccounts(this.#engine.claimant, name, room, lane))
-          this.#carryOut(claim)
+        this.#carryOut(await claimDueAccounts(this.#engine.claimant, name, room, lane))
       }
     }
-    for (const claim of await claimCanaries(this.#engine.claimant)) this.#carryOut(claim)
+    this.#carryOut(await claimCanaries(this.#engine.claimant))
   }
 
-  #carryOut(claim: Claim): void {
-    atStep('claimed', claim)
-    this.#underWay += 1
-    this.#refresher.carryOut(claim).finally(() => {
-      this.#underWay -= 1
-    })
+  /**
+   * Spread over the time until the next look: together, their answers would come together too, and a read would wait behind
+   * them all. A claim can wait, for its lease is many times longer.
+   */
+  #carryOut(claims: Claim[]): void {
+    for (const [nth, claim] of claims.entries()) {
+      atStep('claimed', claim)
+      this.#underWay += 1
+      const carriedOut = delay((nth * INTERVAL_MS) / claims.length)
+        .then(() => this.#refresher.carryOut(claim))
+        .finally(() => {
+          this.#underWay -= 1
+        })
+      this.#engine.underWay.track(carriedOut)
+    }
   }
 }
