@@ -58,7 +58,7 @@ async function settingsOfImage(folder: string): Promise<Record<string, string>> 
   return settings
 }
 
-/** One of `sides/`: what the broker is compared with. */
+/** One of `sides/`: what the broker is compared with, by the same Node with the same options. */
 export async function startSide(
   scope: Scope,
   folder: string,
@@ -70,7 +70,7 @@ export async function startSide(
     file: `bench/sides/${name}.ts`,
     origin: `http://127.0.0.1:${port}`,
     path: '/health/live',
-    env: { ...env, PORT: String(port) },
+    env: { ...(await settingsOfImage(folder)), ...env, PORT: String(port) },
   })
 }
 

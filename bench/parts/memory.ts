@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { startBroker } from '../servers.ts'
+import { startBroker, startSide } from '../servers.ts'
 import { makeWorld, pathsOf, sibling } from '../world.ts'
 import type { Part } from './part.ts'
 
@@ -15,17 +15,18 @@ export const memory: Part = {
     bench.say(`  a database with ${ACCOUNTS.toLocaleString('en')} accounts`)
     const world = await makeWorld(scope, { ...bench, accounts: ACCOUNTS })
     const { origin, process } = await startBroker(scope, world)
-    const resident = () => residentMegabytes(process.pid ?? 0)
+    const resident = () => megabytes(process.pid, 'VmRSS')
     const idle = await resident()
     const aim = {
       origin,
       paths: pathsOf(world.subjects),
       authorization: await sibling(world, origin),
     }
+    let constant = ''
     for (const path of aim.paths) {
       const answer = await fetch(origin + path, { headers: { authorization: aim.authorization } })
       if (answer.status !== 200) throw new Error(`${path}: ${answer.status}`)
-      await answer.body?.cancel()
+      constant = await answer.text()
     }
     const filled = await resident()
     const soak: number[] = []
@@ -35,6 +36,9 @@ export const memory: Part = {
       soak.push(await resident())
       bench.say(`  minute ${minute + 1}: ${soak.at(-1)} MB, ${Math.round(requestsPerSecond)}/s`)
     }
+    const ofNode = await megabytes(process.pid, 'RssFile')
+    const bare = await startSide(scope, bench.folder, 'bare', { BODY: constant })
+    await loader.run({ ...aim, origin: bare.origin }, { connections, seconds: SLICE_SECONDS / 4 })
     const half = Math.ceil(soak.length / 2)
     return [
       { name: 'after the start', values: [idle], unit: ' MB' },
@@ -55,13 +59,19 @@ export const memory: Part = {
         values: [Math.max(...soak.slice(half)) / Math.max(...soak.slice(0, half))],
         target: { is: 'at most', value: 1.05 },
       },
+      { name: 'of it pages of Node’s own files', values: [ofNode], unit: ' MB' },
+      {
+        name: 'the bare server under the same load',
+        values: [await megabytes(bare.process.pid, 'VmRSS')],
+        unit: ' MB',
+      },
     ]
   },
 }
 
-/** Linux: `VmRSS`, KiB. */
-async function residentMegabytes(pid: number): Promise<number> {
+/** Of Linux, in KiB: all that is resident, or what of it a file stands behind. */
+async function megabytes(pid: number | undefined, what: 'VmRSS' | 'RssFile'): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  const [, kib] = /VmRSS:\s+(\d+) kB/.exec(status) ?? []
+  const [, kib] = new RegExp(`${what}:\\s+(\\d+) kB`).exec(status) ?? []
   return Math.round(((Number(kib) * KIB) / 1e6) * 10) / 10
 }

@@ -53,12 +53,11 @@ export class Scheduler {
     for (const [nth, claim] of claims.entries()) {
       atStep('claimed', claim)
       this.#underWay += 1
-      const carriedOut = delay((nth * INTERVAL_MS) / claims.length)
-        .then(() => this.#refresher.carryOut(claim))
-        .finally(() => {
-          this.#underWay -= 1
-        })
-      this.#engine.underWay.track(carriedOut)
+      const turn = nth === 0 ? Promise.resolve() : delay((nth * INTERVAL_MS) / claims.length)
+      const carriedOut = turn.then(() => this.#refresher.carryOut(claim))
+      this.#engine.underWay.track(carriedOut).finally(() => {
+        this.#underWay -= 1
+      })
     }
   }
 }

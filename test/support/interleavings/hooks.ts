@@ -3,6 +3,7 @@ import { registerHooks } from 'node:module'
 const ENGINE = new URL('../../../src/refresh/', import.meta.url).href
 const PROVIDER = new URL('../../../src/provider/', import.meta.url).href
 const CALL = `${PROVIDER}call.ts`
+const WITHIN = new URL('../../../src/within.ts', import.meta.url).href
 const REPEATED = new URL('../../../src/repeated.ts', import.meta.url).href
 
 /**
@@ -18,6 +19,7 @@ registerHooks({
     const resolved = next(specifier, context)
     if (resolved.url === CALL && (isEngine || from.startsWith(PROVIDER)))
       return take('./provider-call.ts')
+    if (resolved.url === WITHIN && isEngine) return take('./virtual-timers.ts')
     if (resolved.url === REPEATED && isEngine) return take('./manual-repeated.ts')
     return resolved
   },

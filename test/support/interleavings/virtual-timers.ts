@@ -18,3 +18,14 @@ export function setTimeout<T>(
     options.signal,
   )
 }
+
+/** In the place of `src/within.ts`: the limit is over when the schedule says so. */
+export async function within<T, L>(promise: Promise<T>, limitMs: number, late: L): Promise<T | L> {
+  const timer = new AbortController()
+  const isOver = setTimeout(limitMs, late, timer).catch(() => late)
+  try {
+    return await Promise.race([promise, isOver])
+  } finally {
+    timer.abort()
+  }
+}
