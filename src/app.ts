@@ -30,6 +30,7 @@ import { auditPlugin } from './plugins/audit.ts'
 import { authPlugin } from './plugins/auth.ts'
 import { docsRoutes, openapiPlugin } from './plugins/docs.ts'
 import { makeGuessLimit } from './plugins/guess-limit.ts'
+import { lazySerializers } from './plugins/lazy-serializers.ts'
 import { answerClientError, problemsPlugin, sendProblem } from './plugins/problems.ts'
 import { requestLogPlugin } from './plugins/request-log.ts'
 import { securityHeadersPlugin } from './plugins/security-headers.ts'
@@ -135,6 +136,7 @@ async function baseApp(
     // A URL that cannot be parsed never reaches the error handler.
     frameworkErrors: (_error, request, reply) =>
       sendProblem(request, reply, new BrokerError('bad_request', 'The URL cannot be read.')),
+    schemaController: { compilersFactory: { buildSerializer: lazySerializers() } },
     // Strict numbers would exempt `?before=1e999`, which is Infinity by then, from the maximum that every number has.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true, strictNumbers: false } },
   }
