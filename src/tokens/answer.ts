@@ -44,6 +44,8 @@ export class TokenAnswer {
   /** Plain ASCII, as almost always, need not be encoded when it is written. */
   readonly encoding: 'latin1' | 'utf8'
   cacheControl = ''
+  /** All that the answer takes besides Node's own, name after value after name. */
+  headers: string[] = []
   readonly #expiresAtMs: number
   readonly #useUntilMs: number
   /** Up to the token, the token, and the rest: joined when it is sent, so that each token is held once. */
@@ -51,7 +53,6 @@ export class TokenAnswer {
   readonly #token: string
   #after = ''
   readonly #lastingBytes: number
-  #contentLength = ''
   #second = 0
 
   constructor(held: HeldToken, integration: Integration, { nowMs, isStale, warning }: Handing) {
@@ -97,24 +98,19 @@ export class TokenAnswer {
     const expiresIn = Math.max(0, Math.floor((this.#expiresAtMs - nowMs) / 1000))
     const useFor = Math.floor((this.#useUntilMs - nowMs) / 1000)
     this.#after = ['","expires_in":', expiresIn, ',"use_for":', useFor, '}'].join('')
-    this.#contentLength = String(this.#lastingBytes + this.#after.length)
     this.cacheControl = `private, max-age=${useFor}`
+    this.headers = [
+      ...['content-length', String(this.#lastingBytes + this.#after.length)],
+      ...['cache-control', this.cacheControl],
+      ...['etag', this.etag],
+      ...HEADERS,
+    ]
     return this
   }
 
   /** JSON. A string, not bytes: Node writes it in one piece with the header. */
   get body(): string {
     return this.#before + this.#token + this.#after
-  }
-
-  /** All that the answer takes besides Node's own, name after value after name. */
-  get headers(): string[] {
-    return [
-      ...['content-length', this.#contentLength],
-      ...['cache-control', this.cacheControl],
-      ...['etag', this.etag],
-      ...HEADERS,
-    ]
   }
 }
 
