@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { withScope } from '../test/support/scope.ts'
 import { findServices } from '../test/support/services.ts'
-import { within } from '../test/support/within.ts'
 import { tableOf } from './figures.ts'
 import { findLoader } from './load.ts'
 import { callers } from './parts/callers.ts'
@@ -73,7 +73,7 @@ async function main(): Promise<void> {
   for (const { name, title, run } of chosen) {
     console.log(`\n${name}: ${title}`)
     try {
-      const table = tableOf(await within((scope) => run(scope, bench)))
+      const table = tableOf(await withScope((scope) => run(scope, bench)))
       console.log(`\n${table}`)
       if (values.write) await write(name, `### ${title}\n\n${machine}\n\n${table}`)
     } catch (error) {

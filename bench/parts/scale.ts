@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import { type Claimant, claimDueAccounts } from '../../src/refresh/claim.ts'
-import { within } from '../../test/support/within.ts'
+import { withScope } from '../../test/support/scope.ts'
 import { type Figure, median, ratios } from '../figures.ts'
 import type { Aim } from '../load.ts'
 import { playRounds, throughput } from '../rounds.ts'
@@ -145,7 +145,7 @@ async function compareStarts({ rounds }: Bench, million: World, hundred: World):
   ])
   for (let round = 0; round < rounds; round += 1) {
     for (const [world, values] of tookMs) {
-      await within(async (scope) => {
+      await withScope(async (scope) => {
         const { readyAfterMs } = await startBroker(scope, world)
         values.push(readyAfterMs)
       })

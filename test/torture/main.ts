@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
+import { withScope } from '../support/scope.ts'
 import { findServices } from '../support/services.ts'
-import { within } from '../support/within.ts'
 import { faultNames } from './lanes.ts'
 import { report } from './report.ts'
 import { runMix } from './run.ts'
@@ -69,7 +69,7 @@ async function main(): Promise<number> {
     process.env.TEST_DATABASE_URL = services.databaseUrl
     let violations = 0
     if (faultNames().some(fits)) {
-      const result = await within((scope) => runMix(scope, options))
+      const result = await withScope((scope) => runMix(scope, options))
       say(report(result))
       violations += result.verdict.violations.length
     }

@@ -1,4 +1,4 @@
-import { within } from '../../support/within.ts'
+import { withScope } from '../../support/scope.ts'
 import { table } from '../report.ts'
 import { SCENARIOS } from './all.ts'
 
@@ -18,7 +18,7 @@ export async function runScenarios({ only, ...options }: ScenariosOptions): Prom
     if (only !== undefined && !scenario.name.includes(only)) continue
     signal.throwIfAborted()
     log(`scenario: ${scenario.name}`)
-    const outcome = await within((scope) => scenario.run({ scope, ...options }))
+    const outcome = await withScope((scope) => scenario.run({ scope, ...options }))
     log(`scenario: ${scenario.name}: ${outcome.result}`)
     for (const text of outcome.violations) violations.push(`VIOLATION ${scenario.name}: ${text}`)
     rows.push([
