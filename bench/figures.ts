@@ -1,10 +1,10 @@
-/** What a figure has to be. */
-export interface Target {
+/** The condition that a figure must meet. */
+interface Target {
   is: 'at least' | 'at most' | 'exactly'
   value: number
 }
 
-/** One line of the table: what was measured in each round. */
+/** One line of the table, with the value of each round. */
 export interface Figure {
   name: string
   values: number[]
@@ -14,7 +14,7 @@ export interface Figure {
 
 const SIGNS = { 'at least': '≥', 'at most': '≤', exactly: '=' } as const
 
-/** Of an odd number of values the one in the middle; 0 of none. */
+/** Returns the middle value, or the mean of the two middle values. Returns 0 without values. */
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = Math.floor(sorted.length / 2)
@@ -22,13 +22,24 @@ export function median(values: number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? 0) + upper) / 2
 }
 
-/** `percent` of all values are no greater than this. */
+/** Returns the smallest value that is not less than `percent` of all values. */
 export function percentile(values: number[], percent: number): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? 0
 }
 
-/** Round by round: what both were measured under was the same. */
+/** Student's t for 95 % and 19 or more degrees of freedom, rounded up. */
+const T_95 = 2.1
+
+/** Returns the mean and its 95 % interval, for at least 20 values. */
+export function intervalOf(values: number[]): { mean: number; low: number; high: number } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+  const half = (T_95 * Math.sqrt(squares / (values.length - 1))) / Math.sqrt(values.length)
+  return { mean, low: mean - half, high: mean + half }
+}
+
+/** Divides round by round, because both sides of a round met the same conditions. */
 export function ratios(upper: number[], lower: number[]): number[] {
   return upper.map((value, round) => value / (lower[round] ?? Number.NaN))
 }
@@ -42,7 +53,7 @@ function isMet({ values, target }: Figure): boolean | undefined {
     : values.every((value) => value === target.value)
 }
 
-/** A Markdown table: medians, and from the least to the greatest. */
+/** Renders a Markdown table with the median, the least and the greatest value of each figure. */
 export function tableOf(figures: Figure[]): string {
   const rows = figures.map((figure) => {
     const { name, values, unit = '', target } = figure

@@ -17,7 +17,7 @@ const running = autocannon(
   },
   (error, result) => (error ? reject(error) : resolve(result)),
 )
-// Its own histogram knows whole milliseconds alone.
+// The histogram of autocannon has a resolution of a millisecond only.
 running.on('response', (_client, _status, _bytes, ms) => tookMs.push(ms))
 const result = await promise
 const measured = {

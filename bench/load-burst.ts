@@ -2,7 +2,7 @@ import { json } from 'node:stream/consumers'
 import { Client } from 'undici'
 import type { Burst, BurstOrder } from './load.ts'
 
-/** Every caller has a connection of its own that is open before: what is measured is the answer. */
+/** Every caller opens its own connection first, so that only the response is measured. */
 const { origins, path, authorization, callers } = (await json(process.stdin)) as BurstOrder
 const clients: Client[] = []
 for (let nth = 0; nth < callers; nth += 1) {

@@ -4,7 +4,10 @@ import { Pool } from 'undici'
 import { percentile } from './figures.ts'
 import type { Aim, PacedLoad } from './load.ts'
 
-/** Open loop: a request at its time, whether those before were answered or not, so that a server that stands still is spared none. */
+/**
+ * Open loop: sends each request at its time, even when earlier ones have no response yet, so that
+ * the figures include the stalls of a server.
+ */
 const { origins, paths, authorization, rate, seconds } = (await json(process.stdin)) as Omit<
   Aim,
   'origin'

@@ -5,9 +5,11 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-/** Where a load goes: paths that are asked for in turn, all with the same header. */
+/** The target of a load: paths that are requested in turn, all with the same header. */
 export interface Aim {
   origin: string
+  /** Process of the server, if its processor time is measured. */
+  pid?: number | undefined
   paths: string[]
   authorization: string
 }
@@ -17,7 +19,7 @@ export interface Load {
   seconds: number
 }
 
-/** So many requests a second in all, each of these servers in turn. */
+/** A constant rate of requests per second, spread over these servers in turn. */
 export interface PacedLoad {
   origins: string[]
   rate: number
@@ -28,11 +30,11 @@ export interface Measured {
   requestsPerSecond: number
   p50Ms: number
   p99Ms: number
-  /** How many were answered. */
+  /** Number of responses. */
   answers: number
 }
 
-/** So many callers at the same moment, spread over these servers. */
+/** Callers at the same moment, spread over these servers. */
 export interface BurstOrder {
   origins: string[]
   path: string
@@ -42,17 +44,20 @@ export interface BurstOrder {
 
 export interface Burst {
   slowestMs: number
-  /** How often each: a status with the token's generation, or with the problem's code. */
+  /** Number of responses by status and generation, or by status and code of the problem. */
   answers: Record<string, number>
 }
 
 export interface Loader {
   name: string
-  /** Closed loop, from a process of its own. Throws when anything but a 2xx was answered. */
+  /** Closed loop from a separate process. Throws when a response was not 2xx. */
   run: (aim: Aim, load: Load) => Promise<Measured>
 }
 
-/** wrk where it is installed: it takes the least of the machine that it shares with what it measures. */
+/**
+ * Returns wrk where it is installed, because it takes the least time from the processes under test
+ * on the same machine. Otherwise returns autocannon.
+ */
 export async function findLoader(wanted: string | undefined, folder: string): Promise<Loader> {
   const version = await versionOfWrk()
   if (wanted === 'wrk' && version === undefined) {
@@ -67,12 +72,14 @@ export async function findLoader(wanted: string | undefined, folder: string): Pr
   }
 }
 
-/** Open loop, from a process of its own. Throws when anything but a 200 was answered. */
+/** Open loop from a separate process. Throws when a response was not 200. */
 export async function pacedLoad(aim: Omit<Aim, 'origin'>, load: PacedLoad): Promise<Measured> {
   return read(await script('load-paced.ts', { ...aim, ...load }))
 }
 
-/** From a process of its own. Throws when the callers did not all get the same token. */
+/**
+ * Sends a burst from a separate process. Throws when the callers did not all get the same token.
+ */
 export async function burst(order: BurstOrder): Promise<Burst> {
   const result = JSON.parse(await script('load-burst.ts', order)) as Burst
   const [first = '', ...others] = Object.keys(result.answers)
@@ -118,7 +125,7 @@ async function run(command: string, args: string[], input = ''): Promise<string>
 }
 
 function versionOfWrk(): Promise<string | undefined> {
-  // It ends with 1 when asked for its version, and says it all the same.
+  // wrk exits with 1 when asked for its version, but prints it.
   return new Promise((found) => {
     execFile('wrk', ['-v'], (_error, out) => found(/^wrk \S+/.exec(out)?.[0]))
   })

@@ -3,33 +3,53 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { withScope } from '../test/support/scope.ts'
 import { findServices } from '../test/support/services.ts'
+import { withTeardown } from '../test/support/teardown-scope.ts'
 import { tableOf } from './figures.ts'
 import { findLoader } from './load.ts'
 import { callers } from './parts/callers.ts'
+import { consoles } from './parts/consoles.ts'
+import { deadEndpoint } from './parts/dead-endpoint.ts'
+import { lists } from './parts/lists.ts'
 import { memory } from './parts/memory.ts'
 import type { Bench } from './parts/part.ts'
 import { reads } from './parts/reads.ts'
 import { replicas } from './parts/replicas.ts'
 import { scale } from './parts/scale.ts'
+import { scrapes } from './parts/scrapes.ts'
+import { start } from './parts/start.ts'
 import { storm } from './parts/storm.ts'
 
-const PARTS = [reads, scale, replicas, callers, storm, memory]
+const PARTS = [
+  reads,
+  start,
+  scale,
+  lists,
+  replicas,
+  callers,
+  storm,
+  deadEndpoint,
+  consoles,
+  scrapes,
+  memory,
+]
 const README = new URL('README.md', import.meta.url)
 
 const help = `Usage: npm run bench -- [options]
 
-Measures what a read costs, beside a bare HTTP server and beside what teams write themselves, and what many
-accounts cost. Half an hour with everything; PostgreSQL and Redis are found as for the tests. Keep the machine quiet.
+Measures the cost of a read, compared with a bare HTTP server and with the code that teams write
+themselves, and the cost of many accounts. Everything takes half an hour. PostgreSQL and Redis are
+found as for the tests. Keep the machine idle.
 
-  --only <names>         of ${PARTS.map(({ name }) => name).join(', ')}; separated by commas
+  --only <names>         ${PARTS.map(({ name }) => name).join(', ')}; separated by commas
   --rounds <n>           default 5
-  --seconds <n>          of one load in one round; default 5
+  --seconds <n>          duration of one load in one round; default 5
   --connections <n>      default 32
-  --soak <minutes>       of the memory's part; default 10
+  --soak <minutes>       duration of the load in the part memory; default 10
+  --before <folder>      checkout of another commit with its node_modules: the parts
+                         reads and start measure it beside this one, in the same rounds
   --load <tool>          wrk or autocannon; default wrk where it is installed
-  --write                puts the tables into bench/README.md, each in the place of the one before
+  --write                replaces the tables in bench/README.md
   --help`
 
 const { values } = parseArgs({
@@ -39,6 +59,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '5' },
     connections: { type: 'string', default: '32' },
     soak: { type: 'string', default: '10' },
+    before: { type: 'string' },
     load: { type: 'string' },
     write: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -66,6 +87,7 @@ async function main(): Promise<void> {
     seconds: number('seconds'),
     connections: number('connections'),
     soakMinutes: number('soak'),
+    before: values.before,
     say: (line) => console.log(line),
   }
   const machine = describe(services.how, bench)
@@ -73,11 +95,11 @@ async function main(): Promise<void> {
   for (const { name, title, run } of chosen) {
     console.log(`\n${name}: ${title}`)
     try {
-      const table = tableOf(await withScope((scope) => run(scope, bench)))
+      const table = tableOf(await withTeardown((scope) => run(scope, bench)))
       console.log(`\n${table}`)
       if (values.write) await write(name, `### ${title}\n\n${machine}\n\n${table}`)
     } catch (error) {
-      // The others are worth having all the same.
+      // The other parts are still useful.
       console.error(error)
       process.exitCode = 1
     }
@@ -91,7 +113,7 @@ function number(name: 'rounds' | 'seconds' | 'connections' | 'soak'): number {
   throw new Error(`--${name} must be a whole number, at least ${least}`)
 }
 
-/** Machine, versions and commit: without them a figure says nothing. */
+/** Describes machine, versions and commit, which the figures depend on. */
 function describe(how: string[], { loader, rounds, seconds, connections }: Bench): string {
   const [cpu] = cpus()
   const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8' }).trim()
@@ -106,7 +128,7 @@ function describe(how: string[], { loader, rounds, seconds, connections }: Bench
   ].join('\n')
 }
 
-/** In the place of what the part measured before. */
+/** Replaces the earlier results of this part in the README. */
 async function write(name: string, text: string): Promise<void> {
   const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
   const readme = await readFile(README, 'utf8')

@@ -1,12 +1,24 @@
+import { readFile } from 'node:fs/promises'
 import type { Aim, Measured } from './load.ts'
 import type { Bench } from './parts/part.ts'
 
 const WARM_UP_SECONDS = 3
 
-/** What each side did in each round. */
-export type Sides = Record<string, Measured[]>
+/** Linux counts processor time in hundredths of a second. */
+const TICK_MICROS = 10_000
 
-/** After a warm-up, all sides in turn, round by round: whatever the machine does besides, it does to all of them. */
+/** Of one side in one round. `cpuMicros` is the server's processor time for one response. */
+interface SideMeasured extends Measured {
+  cpuMicros: number
+}
+
+/** The measurements of each side, by round. */
+export type Sides = Record<string, SideMeasured[]>
+
+/**
+ * Warms up, then loads all sides in turn, round by round, so that other work of the machine affects
+ * all of them alike.
+ */
 export async function playRounds(
   { loader, rounds, seconds, connections, say }: Bench,
   aims: Record<string, Aim>,
@@ -17,10 +29,13 @@ export async function playRounds(
   }
   for (let round = 0; round < rounds; round += 1) {
     const order = Object.entries(aims)
-    // Each side comes first once, so that none is always the one after the heaviest.
+    // The order rotates, so that no side always follows the heaviest one.
     const first = round % order.length
     for (const [side, aim] of [...order.slice(first), ...order.slice(0, first)]) {
-      const measured = await loader.run(aim, { connections, seconds })
+      const beganTicks = await ticksOf(aim.pid)
+      const result = await loader.run(aim, { connections, seconds })
+      const ticks = (await ticksOf(aim.pid)) - beganTicks
+      const measured = { ...result, cpuMicros: (ticks * TICK_MICROS) / result.answers }
       sides[side] = [...(sides[side] ?? []), measured]
       const { requestsPerSecond, p50Ms, p99Ms } = measured
       const latency = `p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms`
@@ -34,11 +49,24 @@ export function throughput(sides: Sides, side: string): number[] {
   return (sides[side] ?? []).map(({ requestsPerSecond }) => requestsPerSecond)
 }
 
+/** Returns the processor time of one response, which other work of the machine affects least. */
+export function cpuMicros(sides: Sides, side: string): number[] {
+  return (sides[side] ?? []).map((measured) => measured.cpuMicros)
+}
+
+async function ticksOf(pid: number | undefined): Promise<number> {
+  if (pid === undefined) return 0
+  // The name of the process, which is in parentheses, may contain blanks.
+  const [, fields = ''] = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')
+  const [user, system] = fields.split(' ').slice(11, 13)
+  return Number(user) + Number(system)
+}
+
 export function tail(sides: Sides, side: string): number[] {
   return (sides[side] ?? []).map(({ p99Ms }) => p99Ms)
 }
 
-/** All at the same time: their requests per second together. */
+/** Loads all aims at the same time and returns their requests per second together. */
 export async function playAll(
   { loader, seconds, connections }: Bench,
   aims: Aim[],

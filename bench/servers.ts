@@ -5,25 +5,29 @@ import { mkdtemp, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { freePorts } from '../test/support/ports.ts'
-import type { Scope } from '../test/support/scope.ts'
+import type { TeardownScope } from '../test/support/teardown-scope.ts'
 import type { World } from './world.ts'
 
 const START_LIMIT_MS = 60_000
 const LOOK_MS = 5
 
-/** A process that answers HTTP on loopback. */
+/** A process that serves HTTP on loopback. */
 export interface Server {
   origin: string
   process: ChildProcess
-  /** From the start of the process to its first answer. */
+  /** Time from the start of the process to its first successful response. */
   readyAfterMs: number
 }
 
-/** A broker as the image starts it, at production's log level, the log going to a file; everything is on. */
+/**
+ * Starts a broker with all features on and the options of the image. It logs at the level of
+ * production to a file. `checkout` is the folder of the code: another commit, for a comparison.
+ */
 export async function startBroker(
-  scope: Scope,
+  scope: TeardownScope,
   world: World,
   env: Record<string, string> = {},
+  checkout = '.',
 ): Promise<Server> {
   const [internal = 0, outer = 0] = await freePorts(2)
   const settings = {
@@ -36,31 +40,35 @@ export async function startBroker(
     DATA_DIR: await mkdtemp(join(world.folder, 'data-')),
     INTERNAL_PORT: String(internal),
     PUBLIC_PORT: String(outer),
-    ...(await settingsOfImage(world.folder)),
+    ...(await settingsOfImage(world.folder, checkout)),
     ...env,
   }
   return await startServer(scope, world.folder, {
     file: 'src/main.ts',
+    checkout,
     origin: `http://127.0.0.1:${internal}`,
     path: '/health/ready',
     env: settings,
   })
 }
 
-/** What the Dockerfile sets for Node, and a cache of compiled code, as it makes one. */
-async function settingsOfImage(folder: string): Promise<Record<string, string>> {
+/** Returns the Node options of the Dockerfile, and a cache of compiled code like the image's. */
+async function settingsOfImage(folder: string, checkout = '.'): Promise<Record<string, string>> {
   const [, options] = /NODE_OPTIONS="(.*?)"/.exec(await readFile('Dockerfile', 'utf8')) ?? []
   if (options === undefined) throw new Error('the Dockerfile sets no NODE_OPTIONS')
-  const settings = { NODE_OPTIONS: options, NODE_COMPILE_CACHE: join(folder, 'compile-cache') }
+  const settings = {
+    NODE_OPTIONS: options,
+    NODE_COMPILE_CACHE: join(folder, 'compile-cache', encodeURIComponent(checkout)),
+  }
   if (!existsSync(settings.NODE_COMPILE_CACHE)) {
-    execFileSync(process.execPath, ['src/main.ts', '--help'], { env: settings })
+    execFileSync(process.execPath, ['src/main.ts', '--help'], { env: settings, cwd: checkout })
   }
   return settings
 }
 
-/** One of `sides/`: what the broker is compared with, by the same Node with the same options. */
+/** Starts one of `sides/`, which the broker is compared with, under the same Node and options. */
 export async function startSide(
-  scope: Scope,
+  scope: TeardownScope,
   folder: string,
   name: string,
   env: Record<string, string>,
@@ -75,15 +83,22 @@ export async function startSide(
 }
 
 async function startServer(
-  scope: Scope,
+  scope: TeardownScope,
   folder: string,
-  order: { file: string; origin: string; path: string; env: Record<string, string> },
+  order: {
+    file: string
+    origin: string
+    path: string
+    env: Record<string, string>
+    checkout?: string
+  },
 ): Promise<Server> {
-  const { file, origin, path, env } = order
+  const { file, origin, path, env, checkout = '.' } = order
   const logFile = join(folder, `${new URL(origin).port}.log`)
   const log = await open(logFile, 'a')
   const beganMs = performance.now()
   const child = spawn(process.execPath, [file], {
+    cwd: checkout,
     env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
     stdio: ['ignore', log.fd, log.fd],
   })
@@ -100,7 +115,7 @@ async function startServer(
   return { origin, process: child, readyAfterMs: performance.now() - beganMs }
 }
 
-/** Resolves when it has ended. */
+/** Resolves when the process has ended. */
 async function stopServer(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')

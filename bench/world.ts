@@ -1,10 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { secretAt } from '../src/integrations/store.ts'
 import { domainOf } from '../src/sandbox/directory.ts'
 import { buildSandbox, type Sandbox } from '../src/sandbox/sandbox.ts'
+import { secretAt } from '../src/vault/sealed-places.ts'
 import { createDatabase, query } from '../test/support/database.ts'
-import type { Scope } from '../test/support/scope.ts'
-import { onboard, type Subject } from '../test/support/subjects.ts'
+import { onboard, type SandboxAccount } from '../test/support/sandbox-accounts.ts'
+import type { TeardownScope } from '../test/support/teardown-scope.ts'
 import { openVault, type Vault } from '../test/support/vault.ts'
 
 export const INTEGRATION = 'bench'
@@ -20,21 +20,24 @@ export interface World {
   pacePerSecond: number
   vault: Vault
   sandbox: Sandbox
-  /** Accounts whose tokens are real, in the order of their ids. */
-  subjects: Subject[]
+  /** Accounts with real tokens, in the order of their ids. */
+  subjects: SandboxAccount[]
 }
 
 export interface WorldOptions {
   folder: string
   redisUrl: string
-  /** With tokens of their own that open. */
+  /** Number of accounts with real tokens. */
   accounts: number
-  /** Further rows of the same shape and size that nobody reads, whose tokens open nothing. */
+  /**
+   * Number of further rows of the same shape and size. They are never read, and their tokens cannot
+   * be decrypted.
+   */
   bystanders?: number
   pacePerSecond?: number
 }
 
-export async function makeWorld(scope: Scope, options: WorldOptions): Promise<World> {
+export async function makeWorld(scope: TeardownScope, options: WorldOptions): Promise<World> {
   const { folder, redisUrl, accounts, bystanders = 0, pacePerSecond = 2 } = options
   const databaseUrl = await createDatabase(scope)
   const vault = await openVault(scope, databaseUrl, `bench-${randomUUID()}`)
@@ -46,19 +49,23 @@ export async function makeWorld(scope: Scope, options: WorldOptions): Promise<Wo
     clientSecret: randomBytes(24).toString('base64url'),
     redirectUri: 'http://127.0.0.1:1/callback',
   })
+  const row = {
+    name: INTEGRATION,
+    provider: 'amocrm' as const,
+    clientId: client.clientId,
+    redirectUri: client.redirectUri,
+    sandboxOrigin: await sandbox.listen(),
+  }
+  const place = secretAt({ ...row, profile: {} }, 'clientSecret')
   await vault.db
     .insertInto('amo_integrations')
     .values({
-      name: INTEGRATION,
-      provider: 'amocrm',
-      clientId: client.clientId,
-      clientSecret: vault.keyRing.seal(client.clientSecret, secretAt(INTEGRATION, 'clientSecret')),
-      redirectUri: client.redirectUri,
-      sandboxOrigin: await sandbox.listen(),
+      ...row,
+      clientSecret: vault.keyRing.seal(client.clientSecret, place),
       pacePerSecond,
     })
     .execute()
-  const subjects: Subject[] = []
+  const subjects: SandboxAccount[] = []
   for (let nth = 0; nth < accounts; nth += 1) {
     const accountId = FIRST_ACCOUNT + nth
     const account = sandbox.world.addAccount({
@@ -77,12 +84,13 @@ export async function makeWorld(scope: Scope, options: WorldOptions): Promise<Wo
 }
 
 /**
- * Copies of one row under other ids, domains, generations and fingerprints, their plans spread over a day. Like a fleet that
- * has stood for a while: most of it is not read and idle.
+ * Copies one row under other ids, domains, generations and fingerprints, with plans spread over a
+ * day. Most accounts of a fleet are idle, so nine of ten copies are.
  */
 async function addBystanders(databaseUrl: string, count: number): Promise<void> {
-  // A notification for each of a million rows would have to fit into one transaction's queue.
+  // Otherwise a million notifications would have to fit into the queue of one transaction.
   await query(databaseUrl, 'alter table amo_tokens disable trigger user')
+  const indexes = await dropIndexes(databaseUrl)
   await query(
     databaseUrl,
     `insert into amo_tokens (integration, "accountId", domain, "apiDomain", status, "approvedAt", "accessToken",
@@ -97,9 +105,25 @@ async function addBystanders(databaseUrl: string, count: number): Promise<void> 
     from (select * from amo_tokens order by "accountId" limit 1) model, generate_series(1, ${count}) n`,
   )
   await query(databaseUrl, 'alter table amo_tokens enable trigger user')
+  for (const index of indexes) await query(databaseUrl, index)
 }
 
-/** A sibling service's key to all accounts of the world, as the header that it sends. */
+/**
+ * Drops the indexes that no constraint needs, and returns the statements that create them again.
+ */
+async function dropIndexes(databaseUrl: string): Promise<string[]> {
+  const rows = await query<{ name: string; definition: string }>(
+    databaseUrl,
+    `select indexname as name, indexdef as definition from pg_indexes
+     where tablename = 'amo_tokens' and indexdef not like 'CREATE UNIQUE%'`,
+  )
+  for (const { name } of rows) await query(databaseUrl, `drop index ${name}`)
+  return rows.map(({ definition }) => definition)
+}
+
+/**
+ * Creates a key of a sibling service that may read all accounts. Returns the header that it sends.
+ */
 export async function sibling(world: World, origin: string): Promise<string> {
   const name = `sibling-${randomBytes(4).toString('hex')}`
   const answer = await fetch(`${origin}/clients`, {
@@ -116,7 +140,22 @@ export async function sibling(world: World, origin: string): Promise<string> {
   return `Bearer ${key}`
 }
 
-/** What a sibling asks for, account by account. */
-export function pathsOf(subjects: Subject[]): string[] {
+/** Returns the path of each account's token. */
+export function pathsOf(subjects: SandboxAccount[]): string[] {
   return subjects.map(({ account }) => `/tokens/${domainOf(account)}`)
+}
+
+/** Signs in to the console. Returns the cookies that a browser would keep. */
+export async function signIn(origin: string, key: string): Promise<string> {
+  const response = await fetch(`${origin}/console/sign-in`, {
+    method: 'POST',
+    body: new URLSearchParams({ key }),
+    headers: { 'sec-fetch-site': 'same-origin' },
+    redirect: 'manual',
+  })
+  if (response.status !== 303) throw new Error(`not signed in: ${response.status}`)
+  return response.headers
+    .getSetCookie()
+    .map((line) => line.split(';')[0])
+    .join('; ')
 }

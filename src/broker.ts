@@ -1,355 +1,245 @@
-import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
-import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
-import { Registry } from 'prom-client'
-import { parseAccountNotification } from './accounts/account-key.ts'
-import { AccountChecks } from './accounts/checks.ts'
-import { EndingWatch } from './accounts/ending.ts'
-import { AuditLog } from './audit/log.ts'
-import { AuditSealer } from './audit/sealer.ts'
-import { ClientDirectory } from './clients/directory.ts'
-import { Clients } from './clients/service.ts'
-import type { Config } from './config.ts'
-import { type Database, openDatabase } from './db/database.ts'
-import { bindDeployment, findBoundTo } from './db/deployment.ts'
-import { Heartbeat } from './db/heartbeat.ts'
-import { migrateToLatest, pendingMigrations } from './db/migrate.ts'
-import { openRedis } from './db/redis.ts'
-import { Spool } from './db/spool.ts'
-import { Health } from './health/service.ts'
-import { Integrations } from './integrations/service.ts'
-import { Keys } from './keys/service.ts'
-import { registerGauges } from './metrics/gauges.ts'
-import { createRefreshCounters } from './metrics/refresh-counters.ts'
-import type { ButtonsDependencies } from './onboarding/buttons.ts'
-import { DisconnectHooks } from './onboarding/disconnect.ts'
-import { Exchanges } from './onboarding/exchanges.ts'
-import type { ImportDependencies } from './onboarding/import.ts'
-import { KeptCallbacks } from './onboarding/kept-callbacks.ts'
-import { KeptCodes } from './onboarding/kept-codes.ts'
-import { ConnectLinks } from './onboarding/links.ts'
-import type { SecretsDependencies } from './onboarding/secrets-hook.ts'
-import { Onboarding } from './onboarding/service.ts'
-import { examineDisconnect } from './refresh/examine.ts'
-import { KeptAnswers } from './refresh/kept-answers.ts'
-import { RefreshLock } from './refresh/lock.ts'
-import { RedisCopies } from './refresh/redis-copies.ts'
-import { Refresher } from './refresh/refresh.ts'
-import { Scheduler } from './refresh/scheduler.ts'
-import { Sweeper } from './refresh/sweeper.ts'
-import { UnderWay } from './refresh/under-way.ts'
-import { verifyAccount } from './refresh/verify.ts'
-import { Waiters } from './refresh/waiters.ts'
-import { TokenCache } from './tokens/cache.ts'
-import { TokenLookup } from './tokens/lookup.ts'
-import { ReadMarks } from './tokens/read-marks.ts'
-import { Tokens } from './tokens/service.ts'
-import { type HashPurpose, KeyedHash } from './vault/keyed-hash.ts'
+import type { Config } from './config/load-config.ts'
+import { awaitSchema, untilStorageAllows } from './db/await-schema.ts'
+import { openDatabase, type Subscription } from './db/database.ts'
+import { failureOf } from './db/failures.ts'
+import type { RedisClient } from './db/redis.ts'
+import { requireNotifications } from './db/require-notifications.ts'
+import { parseAccountNotification } from './lib/account-key.ts'
+import type { PeriodicTask } from './lib/periodic-task.ts'
+import type { GapKind } from './refresh/gap.ts'
 import type { Secret } from './vault/secret.ts'
+import { type Features, wireFeatures } from './wiring/features.ts'
+import { type Foundation, layFoundation } from './wiring/foundation.ts'
+import { taskOf } from './wiring/task-of.ts'
 
-const START_RETRY_MS = 1_000
+/** The broker without HTTP and without the process: every feature, and how it starts and ends. */
+export type Broker = Features & Life
 
-/** The broker apart from HTTP: every feature put together, opened in order and closed in the opposite one. */
-export class Broker {
-  readonly health: Health
-  readonly metrics = new Registry()
-  readonly database: Database
-  readonly redis: Redis | null
-  readonly deploymentId: string
-  /** Where browsers reach the public listener, if it is set. */
-  readonly publicUrl: string | null
-  readonly directory: ClientDirectory
-  readonly clients: Clients
-  readonly audit: AuditLog
-  readonly #sealer: AuditSealer
-  readonly #keys: Keys
-  readonly integrations: Integrations
-  readonly links: ConnectLinks
-  readonly lookup: TokenLookup
-  readonly exchanges: Exchanges
-  readonly buttons: ButtonsDependencies
-  readonly secrets: SecretsDependencies
-  readonly onboarding: Onboarding
-  readonly disconnects: DisconnectHooks
-  readonly tokens: Tokens
-  readonly checks: AccountChecks
-  readonly importer: ImportDependencies
-  readonly #config: Config
-  readonly #log: Logger
-  readonly #heartbeat: Heartbeat
-  readonly #fingerprints: KeyedHash
-  readonly #cache: TokenCache
-  readonly #keptAnswers: KeptAnswers
-  readonly #marks: ReadMarks
-  readonly #endings: EndingWatch
-  readonly #waiters = new Waiters()
-  readonly #underWay = new UnderWay()
-  readonly #refresher: Refresher
-  readonly #scheduler: Scheduler
-  readonly #sweeper: Sweeper
-  readonly #closing = new AbortController()
-  #rootSecret: Secret | undefined
-  #starting: Promise<void> | undefined
+interface Life {
+  /**
+   * Resolves when requests can be served. Waits for PostgreSQL and its migrations as long as it
+   * takes.
+   */
+  start(): Promise<void>
+  /** Refreshes only for readers who wait. Requests are still served, and readiness is 503. */
+  beginDraining(): void
+  /**
+   * Waits until responses on their way are committed, then closes everything, the last opened
+   * first.
+   */
+  close(): Promise<void>
+}
 
-  /** Opens the connections; throws when embedded storage cannot be had. */
-  static async open(config: Config, log: Logger): Promise<Broker> {
-    const database = await openDatabase(config, log)
-    const redis = config.redisUrl === null ? null : await openRedis(config.redisUrl, log)
-    return new Broker(config, log, database, redis)
+/**
+ * Opens storage and puts the features together. When a step fails, closes what was opened before
+ * and throws.
+ */
+export async function openBroker(config: Config, log: Logger): Promise<Broker> {
+  await using opening = new AsyncDisposableStack()
+  const database = await openDatabase(config, log)
+  opening.defer(() => database.close())
+  const redis = config.redisUrl === null ? null : await connectRedis(config.redisUrl, log)
+  opening.defer(() => redis?.disconnect())
+  const foundation = layFoundation(config, log, database, redis)
+  const { redisWatch } = foundation
+  await redisWatch?.start()
+  opening.defer(() => redisWatch?.stop())
+  opening.defer(() => foundation.spool.health.release())
+  const features = wireFeatures(foundation)
+  return { ...features, ...makeLife(foundation, features, opening.move()) }
+}
+
+/** Opens Redis. Loads its client only where Redis is configured. */
+async function connectRedis(url: Secret, log: Logger): Promise<RedisClient> {
+  const { openRedis } = await import('./db/redis.ts')
+  return await openRedis(url, log)
+}
+
+/** @param open What is open. Everything that starts later registers its end there. */
+function makeLife(foundation: Foundation, features: Features, open: AsyncDisposableStack): Life {
+  const draining = new AbortController()
+  const due = taskOf(foundation, features.refreshing.scheduler)
+  let starting: Promise<void> | undefined
+  const beginDraining = () => {
+    foundation.health.phase = 'draining'
+    draining.abort()
+    features.events.feed.close()
+    // Other replicas take over what is due.
+    void due.stop()
   }
+  return {
+    start() {
+      starting ??= start(foundation, features, due, open, draining.signal)
+      return starting
+    },
+    beginDraining,
+    async close() {
+      beginDraining()
+      await starting?.catch(() => {})
+      await open.disposeAsync()
+    },
+  }
+}
 
-  private constructor(config: Config, log: Logger, database: Database, redis: Redis | null) {
-    const { keyRing, heartbeatMs, readWaitMs, lingerMs } = config
-    const { claims } = database
-    // The id of this start: a restarted process owns nothing of what it owned before.
-    const owner = randomUUID()
-    const heartbeat = new Heartbeat(database, owner, heartbeatMs, log)
-    const integrations = new Integrations(database, keyRing, log)
-    const hash = (purpose: HashPurpose) => new KeyedHash(() => this.#root(), purpose)
-    const fingerprints = hash('fingerprint')
-    const committer = { claims, keyRing, fingerprints }
-    const spool = new Spool(config.dataDir)
-    const copies = redis === null ? null : new RedisCopies(redis, config.deploymentId)
-    const keptAnswers = new KeptAnswers(spool, copies, keyRing, log)
-    this.#keptAnswers = keptAnswers
-    // Every claim asks whether the database is bound to the deployment that it is made for: one that holds has none.
-    const sendsFor = config.isHeld ? null : config.deploymentId
-    const claimant = {
-      claims,
-      owner,
-      deploymentId: sendsFor,
-      keyIds: keyRing.keyIds,
-      sendLimitMs: config.sendLimitMs,
-      settleMs: config.settleMs,
-      breakerMs: config.breakerMs,
-    }
-    const common = { database, heartbeat, integrations, log }
-    this.#endings = new EndingWatch(database, log)
-    const endings = this.#endings
-    registerGauges(this.metrics, { database, heartbeat, keptAnswers, endings })
-    const engine = {
-      ...common,
-      claimant,
-      committer,
-      keptAnswers,
-      counters: createRefreshCounters(this.metrics),
-      underWay: this.#underWay,
-      lingerMs,
-    }
-    this.#config = config
-    this.#log = log
-    this.database = database
-    this.redis = redis
-    this.deploymentId = config.deploymentId
-    this.publicUrl = config.publicUrl
-    this.#heartbeat = heartbeat
-    this.integrations = integrations
-    this.#fingerprints = fingerprints
-    const { mode, isHeld, deploymentId } = config
-    this.#keys = new Keys({ database, redis, spool, keyRing, deploymentId, log })
-    const keys = this.#keys
-    this.health = new Health({ mode, isHeld, heartbeat, integrations, redis, keys })
-    this.#refresher = new Refresher(
-      engine,
-      new RefreshLock(redis, config.deploymentId, log),
-      this.#waiters,
-    )
-    this.#scheduler = new Scheduler(engine, this.#refresher)
-    this.#sweeper = new Sweeper(engine, this.#refresher)
-    this.#cache = new TokenCache(heartbeat, config.cacheAccounts)
-    this.lookup = new TokenLookup(database, keyRing, this.#cache)
-    this.audit = new AuditLog(database, log)
-    this.#sealer = new AuditSealer({
-      database,
-      hash: hash('audit'),
-      dataDir: config.dataDir,
-      retentionDays: config.auditDays,
-      log,
-    })
-    const clientKeys = hash('client-key')
-    this.directory = new ClientDirectory(database, heartbeat, clientKeys, log)
-    this.clients = new Clients({
-      database,
-      heartbeat,
-      integrations,
-      lookup: this.lookup,
-      directory: this.directory,
-      hash: clientKeys,
-    })
-    const states = hash('connect-state')
-    const linkHash = hash('connect-link')
-    this.links = new ConnectLinks(database, integrations, linkHash)
-    this.buttons = { database, integrations, links: this.links, linkHash, states }
-    this.secrets = { ...common, keyRing, states }
-    this.exchanges = new Exchanges({ ...common, hash: hash('exchange-user'), states })
-    this.onboarding = new Onboarding({
-      ...common,
-      committer,
-      keyRing,
-      keptCodes: new KeptCodes(spool, keyRing, log),
-      keptCallbacks: new KeptCallbacks(spool, keyRing, log),
-      exchanges: this.exchanges,
-      links: this.links,
-      states,
-      worker: { owner, deploymentId: sendsFor },
-    })
-    this.disconnects = new DisconnectHooks({
-      ...common,
-      hash: hash('disconnect-hook'),
-      owner,
-      examine: (key) => examineDisconnect(engine, key),
-    })
-    this.#marks = new ReadMarks(database, log)
-    this.tokens = new Tokens({
-      ...common,
-      refresher: this.#refresher,
-      cache: this.#cache,
-      lookup: this.lookup,
-      links: this.links,
-      marks: this.#marks,
-      readWaitMs,
-      heartbeatMs,
-    })
-    this.importer = { ...common, committer }
-    const verifier = { db: database.db, claimant, integrations, committer }
-    this.checks = new AccountChecks({
-      database,
-      integrations,
-      tokens: this.tokens,
-      verify: (key) => verifyAccount(verifier, key),
+async function start(
+  foundation: Foundation,
+  features: Features,
+  due: PeriodicTask,
+  open: AsyncDisposableStack,
+  draining: AbortSignal,
+): Promise<void> {
+  const { config, health, binding, common } = foundation
+  const { database, heartbeat, log } = common
+  const { mode } = config
+  const onUnmigrated = () => {
+    health.phase = 'unmigrated'
+  }
+  const { startLimitMs } = config
+  const wait = { isEmbedded: mode === 'embedded', startLimitMs, signal: draining, onUnmigrated }
+  await awaitSchema(database, wait, log)
+  if (draining.aborted) return
+  await untilStorageAllows(() => binding.bind(), draining, log)
+  await untilStorageAllows(() => seedIntegrations(foundation), draining, log)
+  if (draining.aborted) return
+  await features.directory.reload()
+  // A promoted standby, or another server behind the address, may have forgotten commits.
+  database.storage.onFailover(() => features.refreshing.gap.onGap('timeline'))
+  await database.listen(subscriptionOf(foundation, features))
+  open.defer(() => heartbeat.stop())
+  await heartbeat.start()
+  await requireNotifications(database, heartbeat)
+  if (draining.aborted) return
+  open.defer(features.monitoring.loopWatch.start())
+  startWork(foundation, features, due, open)
+  features.events.start(open)
+  features.deliveries.start(open)
+  health.phase = 'ready'
+  log.info({ mode }, 'broker ready')
+}
+
+/**
+ * Applies the integrations of the environment. On a server without writes, reads what is stored and
+ * applies them when it can be written to.
+ */
+async function seedIntegrations({ config, commitContext, common }: Foundation): Promise<void> {
+  const { database, integrations, log } = common
+  const seed = () => integrations.seed(config, commitContext.fingerprints)
+  try {
+    await seed()
+  } catch (error) {
+    if (failureOf(error) !== 'read_only') throw error
+    await integrations.reload()
+    let isSeeded = false
+    database.storage.onWritable(() => {
+      if (isSeeded) return
+      isSeeded = true
+      seed().catch((err) => {
+        isSeeded = false
+        log.warn({ err }, 'integrations of the environment were not applied')
+      })
     })
   }
+}
 
-  /** Resolves when requests can be served. Waits for PostgreSQL and its migrations as long as it takes. */
-  start(): Promise<void> {
-    this.#starting ??= this.#start()
-    return this.#starting
-  }
+/**
+ * Starts everything that runs in the background. Ends are registered in the opposite order of
+ * closing.
+ */
+function startWork(
+  foundation: Foundation,
+  features: Features,
+  due: PeriodicTask,
+  open: AsyncDisposableStack,
+): void {
+  const { keys, common } = foundation
+  const { refreshing, onboarding, retention, disconnects, audit, sealer, marks } = features
+  const { accountCounts, historyCheck, escrow } = features
+  const { refresher, sweeper, recheck, tokenChecks, inFlight, expiryWatch } = refreshing
+  const works = [
+    onboarding,
+    onboarding.unprovenLane,
+    retention,
+    disconnects,
+    keys,
+    audit,
+    sealer,
+    marks,
+    expiryWatch,
+    accountCounts,
+    ...(escrow === null ? [] : [escrow]),
+    historyCheck,
+  ]
+  const tasks = works.map((work) => taskOf(foundation, work))
+  const repairs = [sweeper, recheck, tokenChecks].map((work) => taskOf(foundation, work))
+  open.defer(() => marks.close())
+  open.defer(() => escrow?.close())
+  open.defer(() => sealer.close())
+  open.defer(() => audit.close())
+  // Claims in progress, and responses that may still arrive.
+  open.defer(() => inFlight.drain())
+  open.defer(async () => {
+    await Promise.all([onboarding.stop(), ...tasks.map((task) => task.stop())])
+  })
+  open.defer(async () => {
+    refresher.stop()
+    await Promise.all([due, ...repairs].map((task) => task.stop()))
+  })
+  const all = [...repairs, due, ...tasks]
+  for (const task of all) task.start()
+  common.database.storage.onWritable(() => {
+    for (const task of all) task.runNow()
+  })
+}
 
-  async #start(): Promise<void> {
-    await this.#awaitSchema()
-    if (this.#closing.signal.aborted) return
-    const { keyRing, deploymentId, mode } = this.#config
-    const { rootSecret, boundTo } = await bindDeployment(this.database.db, keyRing, deploymentId)
-    this.#rootSecret = rootSecret
-    this.#tellBinding(boundTo)
-    await this.integrations.seed(this.#config, this.#fingerprints)
-    await this.directory.reload()
-    await this.#listen()
-    await this.#heartbeat.start()
-    this.#sweeper.start()
-    this.#scheduler.start()
-    this.onboarding.start()
-    this.disconnects.start()
-    this.#keys.start()
-    this.audit.start()
-    this.#sealer.start()
-    this.#marks.start()
-    this.#endings.start()
-    if (this.#closing.signal.aborted) return
-    this.health.phase = 'ready'
-    this.#log.info({ mode }, 'broker ready')
+/** Returns what to do with each notification of the database (sql/008_notifications.sql). */
+function subscriptionOf(
+  { binding, common }: Foundation,
+  { cache, directory, refreshing, tokens, events, deliveries }: Features,
+): Subscription {
+  const { heartbeat, integrations } = common
+  const { waiters, responseJournal, gap } = refreshing
+  const { onAnnounced, onAcknowledged } = tokens.acknowledgements
+  let kind: GapKind = 'started'
+  const onConnected = () => {
+    gap.onGap(kind)
+    kind = 'reconnected'
+    onMissed()
   }
-
-  /** The claims ask for themselves; this is for health and log. */
-  #tellBinding(boundTo: string): void {
-    const { deploymentId } = this
-    const known = this.health.boundTo
-    this.health.boundTo = boundTo === deploymentId ? null : boundTo
-    if (this.health.boundTo === known) return
-    if (this.health.boundTo === null) this.#log.info({ deploymentId }, 'database adopted')
-    else this.#log.error({ deploymentId, boundTo }, 'database belongs to another deployment')
+  const onMissed = () => {
+    cache.onGap()
+    waiters.wakeAll()
+    responseJournal.reopen()
+    void integrations.reload()
+    void directory.reload()
+    void binding.reload()
   }
-
-  #readBinding(): void {
-    findBoundTo(this.database.db).then(
-      (boundTo) => this.#tellBinding(boundTo),
-      (err) => this.#log.warn({ err }, 'deployment could not be read'),
-    )
+  const onToken = (payload: string) => {
+    const change = parseAccountNotification(payload)
+    if (change === undefined) return onMissed()
+    cache.onChange(change, change.generation)
+    waiters.wake(change)
   }
-
-  #root(): Secret {
-    if (this.#rootSecret === undefined) throw new Error('the broker has not started')
-    return this.#rootSecret
+  const onAccount = (payload: string) => {
+    cache.onAccountsChange()
+    const change = parseAccountNotification(payload)
+    if (change !== undefined) responseJournal.reopenAccount(change)
   }
-
-  /** Embedded storage is migrated here; elsewhere `npm run migrate` does it, and is waited for. */
-  async #awaitSchema(): Promise<void> {
-    const { signal } = this.#closing
-    while (!signal.aborted) {
-      try {
-        if (this.#config.mode === 'embedded') await this.database.withDirect(migrateToLatest)
-        const pending = await pendingMigrations(this.database.db)
-        if (pending.length === 0) return
-        this.health.phase = 'unmigrated'
-        this.#log.warn({ pending }, 'database is not migrated: run npm run migrate')
-      } catch (error) {
-        if (this.#config.mode === 'embedded') throw error
-        this.#log.warn(
-          { code: (error as { code?: string }).code },
-          'PostgreSQL does not answer yet',
-        )
-      }
-      await delay(START_RETRY_MS, undefined, { signal }).catch(() => {})
-    }
+  const onAdopted = () => {
+    gap.onGap('adopted')
+    void binding.reload()
   }
-
-  async #listen(): Promise<void> {
-    const onGap = () => {
-      this.#cache.onGap()
-      this.#waiters.wakeAll()
-      this.#sweeper.onGap()
-      this.integrations.reload()
-      this.directory.reload()
-      this.#readBinding()
-    }
-    const onToken = (payload: string) => {
-      const change = parseAccountNotification(payload)
-      if (change === undefined) return onGap()
-      this.#cache.onChange(change, change.generation)
-      this.#waiters.wake(change)
-    }
-    const onAccount = (payload: string) => {
-      this.#cache.onAccountsChange()
-      const change = parseAccountNotification(payload)
-      if (change !== undefined) this.#keptAnswers.reopenAccount(change)
-    }
-    const channels = new Map([
-      ['amo_tokens', onToken],
-      ['amo_accounts', onAccount],
-      ['amo_integrations', () => void this.integrations.reload()],
-      ['amo_deployment', () => this.#readBinding()],
-      ['amo_clients', () => void this.directory.reload()],
-      [this.#heartbeat.channel, this.#heartbeat.onEcho],
-    ])
-    await this.database.listen({ channels, onConnected: onGap })
-  }
-
-  /** `/health/ready` says so from here on; requests are still served, and nothing is refreshed but for those who wait. */
-  beginDraining(): void {
-    this.health.phase = 'draining'
-    this.#closing.abort()
-    // What is due is the other replicas' work from here on; who still asks here is waited for.
-    void this.#scheduler.stop()
-  }
-
-  /** Claims nothing new, waits for answers that are on their way until they are committed, then closes everything. */
-  async close(): Promise<void> {
-    this.beginDraining()
-    await this.#starting?.catch(() => {})
-    this.#refresher.stop()
-    await Promise.all([this.#scheduler.stop(), this.#sweeper.stop()])
-    await Promise.all([this.onboarding.stop(), this.disconnects.stop(), this.#keys.stop()])
-    await this.#underWay.drain()
-    if (this.#rootSecret !== undefined) {
-      await this.audit.stop()
-      await this.#sealer.stop()
-    }
-    await this.#marks.stop()
-    await this.#endings.stop()
-    await this.#heartbeat.stop()
-    this.redis?.disconnect()
-    await this.database.close()
-  }
+  const channels = new Map<string, (payload: string) => void>([
+    ['amo_tokens', onToken],
+    ['amo_accounts', onAccount],
+    ['amo_integrations', () => void integrations.reload()],
+    ['amo_deployment', onAdopted],
+    ['amo_announced', onAnnounced],
+    ['amo_acknowledged', onAcknowledged],
+    ['amo_clients', () => void directory.reload()],
+    ...events.channels,
+    ['amo_deliveries', deliveries.wake],
+    [heartbeat.channel, heartbeat.onEcho],
+  ])
+  return { channels, onConnected }
 }

@@ -2,9 +2,9 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { signDisconnect } from '../src/sandbox/server-calls.ts'
 import { CLIENT_ID, CLIENT_SECRET, connectAccount, until } from './support/broker.ts'
+import { assertPresentedOnce, startBrokerWithSandbox } from './support/broker-with-sandbox.ts'
 import { ask, makeClient } from './support/clients.ts'
 import { query, redisUrl } from './support/database.ts'
-import { presentedOnce, setStage } from './support/stage.ts'
 
 const TWO = {
   accounts: [
@@ -14,7 +14,7 @@ const TWO = {
 }
 
 t.test('attacks', async (t) => {
-  const stage = await setStage(t, { sandbox: TWO })
+  const stage = await startBrokerWithSandbox(t, { sandbox: TWO })
   const { broker, sandbox, databaseUrl } = stage
   const deploymentId = new URL(databaseUrl).pathname.slice(1)
   await connectAccount(broker, 'other')
@@ -28,7 +28,7 @@ t.test('attacks', async (t) => {
     ask(broker.url, 'GET', path, { authorization: `Bearer ${who}` })
   const change = (statement: string, ...values: unknown[]) => query(databaseUrl, statement, values)
 
-  await t.test('a stranger registers the domain that a granted account left', async (t) => {
+  await t.test('a domain that a granted account left and another account registered', async (t) => {
     t.equal((await as(key, '/tokens/demo.amocrm.ru')).status, 200)
     await change(`update amo_tokens set domain = 'moved.amocrm.ru' where "accountId" = $1`, demo)
     await change(`update amo_tokens set domain = 'demo.amocrm.ru' where "accountId" = $1`, other)
@@ -57,34 +57,38 @@ t.test('attacks', async (t) => {
     })
   })
 
-  await t.test('a sealed value copied to another row opens nowhere, and is not sent', async (t) => {
-    const presented = () => sandbox.world.books.totals.presentedAgain
-    await change(
-      `update amo_tokens t set "accessToken" = d."accessToken", "refreshToken" = d."refreshToken",
+  await t.test(
+    'a sealed value copied to another row cannot be decrypted and is not sent',
+    async (t) => {
+      const presented = () => sandbox.world.books.totals.presentedAgain
+      await change(
+        `update amo_tokens t set "accessToken" = d."accessToken", "refreshToken" = d."refreshToken",
          "nextAttemptAt" = now(), "refreshAt" = now(), generation = nextval('amo_generation')
        from amo_tokens d where d."accountId" = $1 and t."accountId" = $2`,
-      demo,
-      other,
-    )
-    await until(async () => (await broker.get(`/tokens/${other}`)).status !== 200)
-    const answer = await broker.get(`/tokens/${other}`)
-    t.ok(answer.status === 500 || answer.status === 503, String(answer.status))
-    const { access_token } = (await broker.get(`/tokens/${demo}`)).body
-    t.notOk(JSON.stringify(answer.body).includes(access_token))
-    await until(() => /refresh broke off/.test(broker.log()))
-    t.equal(presented(), 0)
-    t.equal(sandbox.world.books.totals.refreshes, 0, 'the token of the other row was not sent')
-    await change(`delete from amo_tokens where "accountId" = $1`, other)
-  })
+        demo,
+        other,
+      )
+      await until(async () => (await broker.get(`/tokens/${other}`)).status !== 200)
+      const answer = await broker.get(`/tokens/${other}`)
+      t.ok(answer.status === 500 || answer.status === 503, String(answer.status))
+      const { access_token } = (await broker.get(`/tokens/${demo}`)).body
+      t.notOk(JSON.stringify(answer.body).includes(access_token))
+      await until(() => /refresh broke off/.test(broker.log()))
+      t.equal(presented(), 0)
+      t.equal(sandbox.world.books.totals.refreshes, 0, 'the token of the other row was not sent')
+      await change(`delete from amo_tokens where "accountId" = $1`, other)
+    },
+  )
 
-  // The provider says where the account really is, so it is asked for by its id from here on.
+  // The provider knows the account's real domain, so the account is named by its id from here on.
   const account = `/tokens/${demo}`
-  await t.test('an intruder who writes to Redis can delay, and nothing else', async (t) => {
+  await t.test('an intruder who writes to Redis can only cause delays', async (t) => {
     const redis = new Redis(redisUrl())
     t.teardown(() => redis.disconnect())
+    const { generation: old } = (await broker.get(account)).body
     await stage.makeDue(demo)
-    await until(async () => (await broker.get(account)).body.generation > 1, 30_000)
-    const kept = `amo:${deploymentId}:kept`
+    await until(async () => (await broker.get(account)).body.generation > old, 30_000)
+    const kept = `{amo:${deploymentId}:kept}`
     const [[name = '', sealed = ''] = []] = Object.entries(
       await redis.hgetall(`${kept}:amocrm/${demo}`),
     )
@@ -106,11 +110,11 @@ t.test('attacks', async (t) => {
     await redis.del(`amo:${deploymentId}:guesses:127.0.0.1`)
     const { access_token } = (await broker.get(account)).body
     t.equal(sandbox.world.grants.findAccess(access_token)?.state, 'live')
-    presentedOnce(t, stage)
+    assertPresentedOnce(t, stage)
   })
 
   await t.test(
-    'a hook replayed again and again costs one look a minute and disconnects nobody',
+    'a replayed hook costs at most one check per minute and disconnects no account',
     async (t) => {
       const signature = signDisconnect(CLIENT_SECRET, CLIENT_ID, demo)
       const path = `/hooks/disconnect?account_id=${demo}&client_uuid=${CLIENT_ID}&signature=${signature}`
@@ -118,7 +122,7 @@ t.test('attacks', async (t) => {
         t.equal((await ask(broker.publicUrl, 'GET', path)).status, 200)
         if (replay % 10 === 0) t.equal((await as(key, account)).status, 200)
       }
-      // A day of it: the same minute never comes twice, so what was judged is made a day old.
+      // Simulates a day: the finished hooks become a day old.
       await change(
         `update amo_inbox set "receivedAt" = "receivedAt" - interval '1 day' where kind = 'disconnect'`,
       )

@@ -2,17 +2,17 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import t from 'tap'
-import { verifyAudit } from '../src/audit/verify.ts'
+import { verifyAudit } from '../src/audit/verify-chain.ts'
 import { readDeployment } from '../src/db/deployment.ts'
 import { openPostgres } from '../src/db/postgres.ts'
 import { KeyRing } from '../src/vault/key-ring.ts'
 import { KeyedHash } from '../src/vault/keyed-hash.ts'
 import { Secret } from '../src/vault/secret.ts'
 import { ENCRYPTION_KEYS, OPERATOR_KEY, startBroker, until } from './support/broker.ts'
+import { startBrokerWithSandbox } from './support/broker-with-sandbox.ts'
 import { runCli } from './support/cli.ts'
 import { ask, fromManyAddresses, makeClient } from './support/clients.ts'
 import { query } from './support/database.ts'
-import { setStage } from './support/stage.ts'
 
 const operator = { authorization: `Bearer ${OPERATOR_KEY}` }
 
@@ -28,7 +28,7 @@ async function verify(databaseUrl: string, dataDir: string, ...args: string[]) {
 }
 
 t.test('audit', async (t) => {
-  const { broker, sandbox, databaseUrl, row } = await setStage(t)
+  const { broker, sandbox, databaseUrl, row, connectedAs } = await startBrokerWithSandbox(t)
   const asker = fromManyAddresses(t, 14)
   const key = await makeClient(broker, 'shop', 'reader', [
     { integration: 'amocrm', account: 'demo' },
@@ -48,7 +48,7 @@ t.test('audit', async (t) => {
         action: 'readToken',
         account_id: accountId,
         integration: 'amocrm',
-        generation: 1,
+        generation: connectedAs,
         times: 7,
       },
     ])
@@ -56,28 +56,31 @@ t.test('audit', async (t) => {
     t.match(await entries('actor=nobody'), [{ outcome: 'unauthorized', times: 2 }])
   })
 
-  await t.test(
-    'every act is a row before its answer, whoever did it and how it ended',
-    async (t) => {
-      t.match(await entries('action=createClient'), [
-        {
-          actor: 'operator',
-          outcome: 'done',
-          detail: { client: 'shop', role: 'reader', grants: 1 },
-        },
-      ])
-      await ask(broker.url, 'DELETE', '/clients/shop', shop)
-      t.match(await entries('action=revokeClient'), [{ actor: 'shop', outcome: 'forbidden' }])
-      await ask(broker.url, 'POST', '/connect-links', operator, { integration: 'Canary secret' })
-      const [failed] = await entries('action=createConnectLink')
-      t.match(failed, { outcome: 'integration_not_found', detail: {} })
-      t.match(await entries('action=accountCreated'), [{ actor: 'broker', account_id: accountId }])
-      await query(databaseUrl, 'update amo_tokens set paused = true')
-      await query(databaseUrl, 'update amo_tokens set paused = false')
-      const byHand = await entries('action=accountPaused')
-      t.match(byHand, [{ actor: 'database', outcome: 'resumed' }, { outcome: 'paused' }])
-    },
-  )
+  await t.test('every act is recorded before its response, with actor and outcome', async (t) => {
+    t.match(await entries('action=createClient'), [
+      {
+        actor: 'operator',
+        outcome: 'done',
+        detail: { client: 'shop', role: 'reader', grants: 1 },
+      },
+    ])
+    await ask(broker.url, 'DELETE', '/clients/shop', shop)
+    t.match(await entries('action=revokeClient'), [{ actor: 'shop', outcome: 'forbidden' }])
+    await ask(broker.url, 'POST', '/connect-links', operator, { integration: 'Canary secret' })
+    const [failed] = await entries('action=createConnectLink')
+    t.match(failed, { outcome: 'integration_not_found', detail: {} })
+    t.match(await entries('action=accountCreated'), [
+      { actor: 'database', account_id: accountId, detail: { session: 'broker' } },
+    ])
+    await query(databaseUrl, 'update amo_tokens set paused = true')
+    await query(databaseUrl, 'update amo_tokens set paused = false')
+    const byHand = await entries('action=accountPaused')
+    const session = { actor: 'database', detail: { session: 'other' } }
+    t.match(byHand, [
+      { ...session, outcome: 'resumed' },
+      { ...session, outcome: 'paused' },
+    ])
+  })
 
   await t.test('GET /audit: filters and pages', async (t) => {
     const all = await entries()
@@ -107,7 +110,7 @@ t.test('audit', async (t) => {
     }
   })
 
-  await t.test('the table takes no secret', async (t) => {
+  await t.test('the table contains no secret', async (t) => {
     const columns = ['actor', 'action', 'outcome', 'detail']
     const good = ['shop', 'readToken', 'done', '{}']
     for (const secret of [
@@ -135,7 +138,7 @@ t.test('audit', async (t) => {
     'select max(seq)::int as last, count(*) filter (where seq is null)::int as unsealed from amo_audit',
   )
 
-  await t.test('stopped: everything is sealed, and the head is published', async (t) => {
+  await t.test('SIGTERM: seals every row and publishes the head', async (t) => {
     t.equal(unsealed, 0)
     t.match(heads.at(-1), new RegExp(`^${last} [\\w-]{43} `))
     t.match(broker.log(), new RegExp(`"seq":${last},"mac":"[\\w-]{43}","msg":"audit head"`))
@@ -154,7 +157,7 @@ t.test('audit', async (t) => {
     return { seq: Number(seq), mac }
   })
 
-  /** Does something to the table, verifies, and takes it back. Returns what is wrong. */
+  /** Manipulates the table, verifies the chain, and undoes the change. Returns the findings. */
   const tampered = async (statement: string, known = published) => {
     await query(databaseUrl, 'create table backup as select * from amo_audit')
     await query(databaseUrl, 'create table backup_head as select * from amo_audit_head')
@@ -171,7 +174,7 @@ t.test('audit', async (t) => {
     }
   }
 
-  await t.test('what was done to the table is found, and where', async (t) => {
+  await t.test('every manipulation of the table is found, with its place', async (t) => {
     for (const [statement, expected] of [
       [`update amo_audit set actor = 'nobody' where seq = 3`, /row 3 was changed/],
       [`update amo_audit set times = times + 1 where seq = 3`, /row 3 was changed/],
@@ -207,10 +210,10 @@ t.test('audit', async (t) => {
     t.equal((await verifyAudit(database.db, hash, published)).problems.length, 0, 'taken back')
   })
 
-  await t.test('a truncation is found by a published head in a log, too', async (t) => {
+  await t.test('a truncation is found by a head that was published in a log', async (t) => {
     const file = join(broker.dataDir, 'heads-elsewhere')
     writeFileSync(file, broker.log())
-    writeFileSync(join(broker.dataDir, 'audit-heads'), '')
+    for (const own of ['audit-heads', 'audit-head']) writeFileSync(join(broker.dataDir, own), '')
     const cut = `delete from amo_audit where seq > 4; update amo_audit_head set seq = 4, mac = (select mac from amo_audit where seq = 4)`
     t.equal(await tampered(cut, []), '', 'without any published head nobody can know')
     await query(databaseUrl, cut)
@@ -222,7 +225,8 @@ t.test('audit', async (t) => {
 
   await t.test('retention leaves a signed checkpoint', async (t) => {
     await query(databaseUrl, `update amo_audit set at = at - interval '3 days' where seq <= 2`)
-    // A row of three days ago that was sealed as it is: the chain is made anew by the broker for this test alone.
+    // Simulates rows that were sealed three days ago. The broker rebuilds the chain for this test
+    // only.
     await query(
       databaseUrl,
       `update amo_audit set seq = null, mac = null; update amo_audit_head set seq = 0, mac = ''`,
@@ -242,26 +246,29 @@ t.test('audit', async (t) => {
     t.match(out, /^rows 3 to \d+/)
   })
 
-  await t.test('an old time that was written into a row takes nothing with it', async (t) => {
-    await query(databaseUrl, `update amo_audit set at = at - interval '9 days' where seq = 3`)
-    await query(
-      databaseUrl,
-      `insert into amo_audit (at, actor, action, outcome)
-       values (now() - interval '9 days', 'intruder', 'readToken', 'done')`,
-    )
-    const again = await startBroker(t, { databaseUrl, sandbox, env: { AUDIT_DAYS: '2' } })
-    await until(async () => {
-      const [forged] = await query(
+  await t.test(
+    'a row that was backdated in psql does not make retention remove others',
+    async (t) => {
+      await query(databaseUrl, `update amo_audit set at = at - interval '9 days' where seq = 3`)
+      await query(
         databaseUrl,
-        `select seq from amo_audit where actor = 'intruder'`,
+        `insert into amo_audit (at, actor, action, outcome)
+       values (now() - interval '9 days', 'intruder', 'readToken', 'done')`,
       )
-      return forged?.seq !== null
-    })
-    await again.stop()
-    const [head] = await query(databaseUrl, 'select "cutSeq"::int as cut from amo_audit_head')
-    t.equal(head?.cut, 2, 'as before')
-    const { code, out } = await verify(databaseUrl, again.dataDir)
-    t.equal(code, 1)
-    t.match(out, /row 3 was changed/)
-  })
+      const again = await startBroker(t, { databaseUrl, sandbox, env: { AUDIT_DAYS: '2' } })
+      await until(async () => {
+        const [forged] = await query(
+          databaseUrl,
+          `select seq from amo_audit where actor = 'intruder'`,
+        )
+        return forged?.seq !== null
+      })
+      await again.stop()
+      const [head] = await query(databaseUrl, 'select "cutSeq"::int as cut from amo_audit_head')
+      t.equal(head?.cut, 2, 'as before')
+      const { code, out } = await verify(databaseUrl, again.dataDir)
+      t.equal(code, 1)
+      t.match(out, /row 3 was changed/)
+    },
+  )
 })

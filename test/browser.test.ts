@@ -2,15 +2,15 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { type BrokerWithSandbox, startBrokerWithSandbox } from './support/broker-with-sandbox.ts'
 import { findChromium, openBrowser } from './support/chromium.ts'
-import { type Stage, setStage } from './support/stage.ts'
 
 const executable = findChromium()
 const missing = 'no Chromium here: apt-get install chromium, or name one in TEST_CHROMIUM'
-// Where nobody reads the reason, a test that did not run must not pass for one that did.
+// In CI a skipped test would look like one that passed.
 if (executable === undefined && process.env.CI) t.fail(missing)
 
-/** A sibling's page that opens the consent in a window, and writes down what it is told. */
+/** Opens a page of a sibling service, which records the messages that it receives. */
 async function openerPage(
   t: Test,
   browser: BrowserContext,
@@ -30,20 +30,20 @@ async function openerPage(
   return { page, origin }
 }
 
-async function orderLink({ broker }: Stage, order: object): Promise<string> {
+async function orderLink({ broker }: BrokerWithSandbox, order: object): Promise<string> {
   const { status, body } = await broker.post('/connect-links', { integration: 'amocrm', ...order })
   if (status !== 201) throw new Error(`no link: ${JSON.stringify(body)}`)
   return body.url
 }
 
-/** The window that the page opens with this link. */
+/** Makes the page open the link in a window. */
 async function openWindow(page: Page, url: string): Promise<Page> {
   const opened = page.waitForEvent('popup')
   await page.evaluate(`open(${JSON.stringify(url)})`)
   return opened
 }
 
-/** As a person: chooses the account, and one of the two buttons (allow, deny). */
+/** Chooses the account and presses a button, as a person would. */
 async function decide(consent: Page, button: 'allow' | 'deny'): Promise<void> {
   await consent.locator('#account').selectOption('demo')
   await consent.locator(`button[value="${button}"]`).click()
@@ -52,13 +52,12 @@ async function decide(consent: Page, button: 'allow' | 'deny'): Promise<void> {
 const skip = executable === undefined && missing
 t.test('consent in a browser', { skip, buffered: true }, async (t) => {
   if (executable === undefined) return
-  const stage = await setStage(t, { connect: false })
+  const stage = await startBrokerWithSandbox(t, { connect: false })
   const { broker, sandbox } = stage
-  const browser = await openBrowser(t, executable)
-  browser.setDefaultTimeout(20_000)
+  const browser = await (await openBrowser(t, executable)).newContext()
 
   for (const mode of ['popup', 'post_message']) {
-    await t.test(`${mode}, the link opened by itself: the page says how it ended`, async (t) => {
+    await t.test(`${mode}, the link opened directly: the page shows the outcome`, async (t) => {
       const page = await browser.newPage()
       await page.goto(await orderLink(stage, { mode }))
       t.equal(new URL(page.url()).origin, sandbox.origin, 'the provider asks')
@@ -73,7 +72,7 @@ t.test('consent in a browser', { skip, buffered: true }, async (t) => {
       await page.close()
     })
 
-    await t.test(`${mode}, denied: the page says so, with the remedy`, async () => {
+    await t.test(`${mode}, denied: the page shows the refusal with its remedy`, async () => {
       const page = await browser.newPage()
       await page.goto(await orderLink(stage, { mode }))
       await decide(page, 'deny')
@@ -84,7 +83,7 @@ t.test('consent in a browser', { skip, buffered: true }, async (t) => {
   }
 
   await t.test(
-    'popup, opened by a page: that page ends at the outcome, the window closes',
+    'popup, opened by a page: the page shows the outcome, the window closes',
     async (t) => {
       const { page } = await openerPage(t, browser)
       const consent = await openWindow(page, await orderLink(stage, { mode: 'popup' }))
@@ -95,7 +94,7 @@ t.test('consent in a browser', { skip, buffered: true }, async (t) => {
     },
   )
 
-  await t.test('post_message, opened by a page: that page is told, and no other', async (t) => {
+  await t.test('post_message, opened by a page: only that page gets the message', async (t) => {
     const { page, origin } = await openerPage(t, browser)
     const told = () => page.evaluate('told')
     const order = { mode: 'post_message', opener_origin: origin }
@@ -117,11 +116,11 @@ t.test('consent in a browser', { skip, buffered: true }, async (t) => {
 
   for (const [button, outcome] of [
     ['allow', { type: 'amo-token-broker', outcome: 'connected', domain: 'demo.amocrm.ru' }],
-    // The provider tells a refusal itself, and closes its window before it comes to ours.
+    // The provider itself sends a refusal to the opener, and closes its window before our callback.
     ['deny', { error: 'access_denied' }],
   ] as const) {
     await t.test(
-      `post_message, opened by a page, ${button}: it is told, the window closes`,
+      `post_message, opened by a page, ${button}: it gets the message, the window closes`,
       async (t) => {
         const { page, origin } = await openerPage(t, browser)
         const order = { mode: 'post_message', opener_origin: origin }

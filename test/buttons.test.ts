@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { createExternal } from '../src/sandbox/server-calls.ts'
 import {
@@ -9,14 +9,18 @@ import {
   type TestBroker,
   until,
 } from './support/broker.ts'
+import {
+  assertPresentedOnce,
+  type BrokerWithSandbox,
+  startBrokerWithSandbox,
+} from './support/broker-with-sandbox.ts'
 import { ask } from './support/clients.ts'
 import { query } from './support/database.ts'
-import { presentedOnce, type Stage, setStage } from './support/stage.ts'
 
 const PATH = '/api/v1/integrations/amo-crm/callback'
 const operator = { authorization: `Bearer ${OPERATOR_KEY}` }
 
-const externalOrder = ({ broker, sandbox }: Pick<Stage, 'broker' | 'sandbox'>) => ({
+const externalOrder = ({ broker, sandbox }: Pick<BrokerWithSandbox, 'broker' | 'sandbox'>) => ({
   external: {
     provider: 'amocrm',
     redirect_uri: `${broker.publicUrl}${PATH}`,
@@ -27,7 +31,7 @@ const externalOrder = ({ broker, sandbox }: Pick<Stage, 'broker' | 'sandbox'>) =
 
 /** Presses the button in an account: the sandbox makes an integration there and sends its keys. */
 function press(
-  { broker, sandbox }: Stage,
+  { broker, sandbox }: BrokerWithSandbox,
   button: { state: string; secrets_uri: string },
   subdomain: string,
   how: { encoding?: 'json' | 'form'; scopesAs?: 'array' | 'string' } = {},
@@ -47,25 +51,27 @@ function press(
   })
 }
 
-/** The browser of whoever pressed it: there is no cookie of ours. */
+/**
+ * Opens the callback in the browser of the person who pressed the button, without a cookie of ours.
+ */
 async function follow(url: string | undefined): Promise<string> {
   const response = await fetch(url ?? '')
   return response.text()
 }
 
-const externals = ({ databaseUrl }: Stage) =>
+const externals = ({ databaseUrl }: BrokerWithSandbox) =>
   query(
     databaseUrl,
     `select name, "clientId", external, "provisionalUntil" from amo_integrations where external order by "createdAt"`,
   )
 
-t.test('POST /hooks/secrets: a button that makes the integration', async (t) => {
-  const stage = await setStage(t)
+t.test('POST /hooks/secrets: a button that creates the integration', async (t) => {
+  const stage = await startBrokerWithSandbox(t)
   const { broker, sandbox, databaseUrl } = stage
   const makeButton = async (order: object = {}) =>
     (await broker.post('/buttons', { ...externalOrder(stage), ...order })).body
 
-  await t.test('POST /buttons 201: its HTML and its data', async (t) => {
+  await t.test('POST /buttons 201: returns the button’s HTML and data', async (t) => {
     const button = await makeButton({ scopes: ['crm'], title: 'Go' })
     t.match(button, {
       secrets_uri: `${broker.publicUrl}/hooks/secrets`,
@@ -77,7 +83,7 @@ t.test('POST /hooks/secrets: a button that makes the integration', async (t) => 
         src: 'https://www.amocrm.ru/auth/button.min.js',
       },
     })
-    t.match(button.html, /data-name="Shop &quot;R&amp;D&quot; &lt;x>"/)
+    t.match(button.html, /data-name="Shop &quot;R&amp;D&quot; &lt;x&gt;"/)
     for (const order of [
       {},
       { ...externalOrder(stage), integration: 'amocrm' },
@@ -94,7 +100,7 @@ t.test('POST /hooks/secrets: a button that makes the integration', async (t) => 
     t.equal((await broker.post('/buttons', { integration: 'none' })).status, 404)
   })
 
-  await t.test('JSON or form, scopes as a list or a text: connected', async (t) => {
+  await t.test('200: JSON or form, scopes as a list or a string', async (t) => {
     for (const [index, how] of [
       { encoding: 'json', scopesAs: 'array' },
       { encoding: 'json', scopesAs: 'string' },
@@ -116,7 +122,7 @@ t.test('POST /hooks/secrets: a button that makes the integration', async (t) => 
     await until(() => sandbox.world.books.totals.refreshes >= 5, 30_000)
   })
 
-  await t.test('403: nothing but a state of ours, once, for a client that is new', async (t) => {
+  await t.test('403: only a state of this broker, once, for a new client', async (t) => {
     const before = await query(databaseUrl, 'select * from amo_integrations order by name')
     const post = (body: object, headers = {}) =>
       ask(broker.publicUrl, 'POST', '/hooks/secrets', headers, body)
@@ -158,7 +164,28 @@ t.test('POST /hooks/secrets: a button that makes the integration', async (t) => 
     t.notMatch(broker.log(), /canary-junk-secret|canary-external-name/)
   })
 
-  await t.test('keys without a code that fits die after half an hour', async (t) => {
+  await t.test('403: a button whose settings were altered in the database', async (t) => {
+    const before = await externals(stage)
+    for (const change of [
+      `jsonb_set(external, '{sandboxOrigin}', '"http://127.0.0.1:9"')`,
+      `jsonb_set(external, '{redirectUri}', '"https://evil.example/callback"')`,
+      `jsonb_set(external, '{profile}', '{"tokenUrl": "https://evil.example/token"}')`,
+      `external - 'mac'`,
+    ]) {
+      const button = await makeButton()
+      await query(
+        databaseUrl,
+        `update amo_connect_links set external = ${change}
+         where "createdAt" = (select max("createdAt") from amo_connect_links)`,
+      )
+      const keys = { client_id: randomUUID(), client_secret: 'secret', state: button.state }
+      const { status } = await ask(broker.publicUrl, 'POST', '/hooks/secrets', {}, keys)
+      t.equal(status, 403, change)
+    }
+    t.same(await externals(stage), before)
+  })
+
+  await t.test('keys without a matching code expire after half an hour', async (t) => {
     const button = await makeButton()
     const result = await press(stage, button, 'external-late')
     const name = (await externals(stage)).at(-1)?.name
@@ -172,17 +199,17 @@ t.test('POST /hooks/secrets: a button that makes the integration', async (t) => 
     t.equal((await broker.get('/tokens/demo')).status, 200, 'the others are as they were')
   })
 
-  await t.test('an account that the button was not for', async (t) => {
+  await t.test('an account other than the button’s is refused', async (t) => {
     const button = await makeButton({ account: 'other.amocrm.ru' })
     const result = await press(stage, button, 'external-wrong')
     t.match(await follow(result.redirectUrl), /other_account/)
     t.match((await externals(stage)).at(-1), { provisionalUntil: Date })
   })
-  presentedOnce(t, stage)
+  assertPresentedOnce(t, stage)
 })
 
-t.test('kill -9 between the keys and the code, and in the middle of it', async (t) => {
-  const stage = await setStage(t, { connect: false })
+t.test('kill -9 between the keys and the code, and during the exchange', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { connect: false, ownProcess: true })
   const { sandbox, databaseUrl } = stage
   const ports = (broker: TestBroker): [number, number] => [
     Number(new URL(broker.url).port),
@@ -193,6 +220,7 @@ t.test('kill -9 between the keys and the code, and in the middle of it', async (
     sandbox,
     dataDir: stage.broker.dataDir,
     ports: ports(stage.broker),
+    ownProcess: true,
   }
   const { body } = await stage.broker.post('/buttons', externalOrder(stage))
   const result = await press(stage, body, 'killed')
@@ -200,7 +228,7 @@ t.test('kill -9 between the keys and the code, and in the middle of it', async (
   await stage.broker.stop('SIGKILL')
   const second = await startBroker(t, {
     ...options,
-    env: { NODE_OPTIONS: '--import=./test/support/kill-at.ts', KILL_AT: 'in_inbox' },
+    env: { NODE_OPTIONS: '--import=./test/support/kill-at.ts', KILL_AT: 'pair_in_inbox' },
   })
   await follow(result.redirectUrl).catch(() => {})
   await until(() => second.process.signalCode === 'SIGKILL')
@@ -212,7 +240,7 @@ t.test('kill -9 between the keys and the code, and in the middle of it', async (
 })
 
 t.test('a button for an integration that exists', async (t) => {
-  const stage = await setStage(t, { connect: false })
+  const stage = await startBrokerWithSandbox(t, { connect: false })
   const { broker, sandbox } = stage
   const { body } = await broker.post('/buttons', { integration: 'amocrm', mode: 'post_message' })
   t.match(body, {
@@ -233,8 +261,8 @@ t.test('a button for an integration that exists', async (t) => {
   t.match(await follow(callback()), /was used already/, 'once')
 })
 
-t.test('the page tells its opener, and nobody else', async (t) => {
-  const stage = await setStage(t, { connect: false })
+t.test('the page sends a message to its opener only', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { connect: false })
   const { broker } = stage
   const opener = 'https://console.example'
   const pageOf = async (t: Test, decision: 'allow' | 'deny', order: object) => {
@@ -261,32 +289,35 @@ t.test('the page tells its opener, and nobody else', async (t) => {
     return { policy, attributes: attributes.replaceAll('&quot;', '"'), script }
   }
 
-  await t.test('connected: the outcome, to the exact origin, under a hash', async (t) => {
-    const page = await pageOf(t, 'allow', { opener_origin: opener })
-    t.match(page.attributes, /data-origin="https:\/\/console\.example"/)
-    t.match(page.attributes, /"outcome":"connected"/)
-    t.match(page.attributes, /"domain":"demo\.amocrm\.ru"/)
-    t.ok(page.policy.includes(`'sha256-${hash('sha256', page.script ?? '', 'base64')}'`))
-    t.notMatch(page.policy, /script-src[^;]*unsafe/)
-    t.match(page.script, /postMessage\(JSON\.parse\(message\), origin\)/)
-  })
+  await t.test(
+    'connected: the outcome goes to the exact origin; the script is allowed by its hash',
+    async (t) => {
+      const page = await pageOf(t, 'allow', { opener_origin: opener })
+      t.match(page.attributes, /data-origin="https:\/\/console\.example"/)
+      t.match(page.attributes, /"outcome":"connected"/)
+      t.match(page.attributes, /"domain":"demo\.amocrm\.ru"/)
+      t.ok(page.policy.includes(`'sha256-${hash('sha256', page.script ?? '', 'base64')}'`))
+      t.notMatch(page.policy, /script-src[^;]*unsafe/)
+      t.match(page.script, /postMessage\(JSON\.parse\(message\), origin\)/)
+    },
+  )
 
-  await t.test('denied: that', async (t) => {
+  await t.test('denied: the refusal goes to the exact origin', async (t) => {
     const order = { integration: 'amocrm', opener_origin: `${opener}/` }
     t.equal((await broker.post('/connect-links', order)).status, 400, 'an origin is no URL')
     const denied = await pageOf(t, 'deny', { opener_origin: opener })
     t.match(denied.attributes, /"outcome":"access_denied"/)
   })
 
-  await t.test('no opener named: no script at all', async (t) => {
+  await t.test('without an opener: no script', async (t) => {
     const page = await pageOf(t, 'deny', {})
     t.equal(page.script, undefined)
     t.match(page.policy, /script-src 'none'/)
   })
 })
 
-t.test('POST /connect-links/reconnect: all that need it, or a list', async (t) => {
-  const stage = await setStage(t)
+t.test('POST /connect-links/reconnect: all accounts that need it, or a list', async (t) => {
+  const stage = await startBrokerWithSandbox(t)
   const { broker, databaseUrl } = stage
   const order = (body: object) =>
     ask(broker.url, 'POST', '/connect-links/reconnect', operator, body)
@@ -301,8 +332,8 @@ t.test('POST /connect-links/reconnect: all that need it, or a list', async (t) =
   t.equal((await fetch(body.links[0].url, { redirect: 'manual' })).status, 302)
 })
 
-t.test('the Kommo guide’s own URLs: a profile', async (t) => {
-  const stage = await setStage(t, { connect: false })
+t.test('the Kommo guide’s own URLs connect an account', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { connect: false })
   const { broker, sandbox } = stage
   const { world } = sandbox
   const kommo = {
@@ -339,7 +370,7 @@ t.test('the Kommo guide’s own URLs: a profile', async (t) => {
     mode: 'popup',
   })
   const cookie = opened.headers.getSetCookie()[0]?.split(';')[0] ?? ''
-  // The guide's callback: a code and a state, and nothing else.
+  // The guide's callback carries only a code and a state.
   const callback = `${kommo.redirectUri}?${new URLSearchParams({
     code: world.grants.issueCode(account, integration),
     state: consent.searchParams.get('state') ?? '',
@@ -364,5 +395,5 @@ t.test('the Kommo guide’s own URLs: a profile', async (t) => {
     await broker.post('/accounts/exchange-code', { ...byHand, domain: 'other', code: other }),
     { status: 422, body: { outcome: 'other_account' } },
   )
-  presentedOnce(t, stage)
+  assertPresentedOnce(t, stage)
 })

@@ -1,13 +1,12 @@
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import { tokenAt } from '../src/accounts/sealed-tokens.ts'
 import { Heartbeat } from '../src/db/heartbeat.ts'
 import { openPostgres } from '../src/db/postgres.ts'
-import type { Integration } from '../src/integrations/service.ts'
-import { TokenAnswer } from '../src/tokens/answer.ts'
+import { TokenResponse } from '../src/http/tokens/token-response.ts'
 import { TokenCache } from '../src/tokens/cache.ts'
-import { HeldToken } from '../src/tokens/held-token.ts'
+import { CachedToken } from '../src/tokens/cached-token.ts'
 import { KeyRing } from '../src/vault/key-ring.ts'
+import { tokenAt } from '../src/vault/sealed-places.ts'
 import { Secret } from '../src/vault/secret.ts'
 import { ENCRYPTION_KEYS } from './support/broker.ts'
 
@@ -15,7 +14,7 @@ const KEY_RING = KeyRing.parse(ENCRYPTION_KEYS)
 const KEY = { integration: 'amocrm', accountId: 1 }
 const LONG_MS = 60_000
 
-/** A heartbeat whose echoes the test makes; it asks no database. */
+/** Returns a heartbeat whose echoes the test makes. It never reaches a database. */
 function heartbeatOf(t: Test, trustMs: number): Heartbeat {
   const nowhere = new Secret('postgres://127.0.0.1:1/none')
   const log = pino({ level: 'silent' })
@@ -24,7 +23,7 @@ function heartbeatOf(t: Test, trustMs: number): Heartbeat {
   return new Heartbeat(database, 'test', trustMs, log)
 }
 
-function tokenOf(generation: number, askedAtMs: number, token = 'token'): HeldToken {
+function tokenOf(generation: number, askedAtMs: number, token = 'token'): CachedToken {
   const later = new Date(Date.now() + LONG_MS)
   const row = {
     ...KEY,
@@ -33,6 +32,7 @@ function tokenOf(generation: number, askedAtMs: number, token = 'token'): HeldTo
     kind: 'oauth' as const,
     status: 'active' as const,
     generation,
+    issuedAt: new Date(),
     expiresAt: later,
     refreshAt: later,
     nextAttemptAt: later,
@@ -43,23 +43,23 @@ function tokenOf(generation: number, askedAtMs: number, token = 'token'): HeldTo
     lastErrorCode: null,
   }
   const accessToken = KEY_RING.seal(token, tokenAt(row, 'accessToken'))
-  return new HeldToken({ ...row, accessToken }, KEY_RING, askedAtMs)
+  return new CachedToken({ ...row, accessToken }, KEY_RING, askedAtMs)
 }
 
-t.test('a fill that began before a change was heard of is thrown away', async (t) => {
+t.test('a fill that began before a change arrived is discarded', async (t) => {
   const heartbeat = heartbeatOf(t, LONG_MS)
   heartbeat.onEcho(String(performance.now()))
   const cache = new TokenCache(heartbeat, 10)
   const fill = cache.beginFill()
   cache.onChange(KEY, 2)
   cache.endFill(fill, [tokenOf(1, fill.askedAtMs)])
-  t.equal(cache.get(KEY), undefined, 'the row that it read may be the one from before')
+  t.equal(cache.get(KEY), undefined, 'it may have read the old row')
   const next = cache.beginFill()
   cache.endFill(next, [tokenOf(2, next.askedAtMs)])
   t.match(cache.get(KEY), { generation: 2 })
 })
 
-t.test('a change removes what is held; one that is older does not', async (t) => {
+t.test('a change removes the cached token, an older change does not', async (t) => {
   const heartbeat = heartbeatOf(t, LONG_MS)
   heartbeat.onEcho(String(performance.now()))
   const cache = new TokenCache(heartbeat, 10)
@@ -71,7 +71,7 @@ t.test('a change removes what is held; one that is older does not', async (t) =>
   t.equal(cache.get(KEY), undefined)
 })
 
-t.test('without an echo nothing is served from memory as if it were known', async (t) => {
+t.test('without an echo no token is served as fresh', async (t) => {
   const cache = new TokenCache(heartbeatOf(t, LONG_MS), 10)
   const fill = cache.beginFill()
   cache.endFill(fill, [tokenOf(1, fill.askedAtMs)])
@@ -79,7 +79,7 @@ t.test('without an echo nothing is served from memory as if it were known', asyn
   t.match(cache.getStale(KEY), { generation: 1 }, 'kept for when PostgreSQL cannot be asked')
 })
 
-t.test('after a gap all is asked for again', async (t) => {
+t.test('after a gap every token is queried again', async (t) => {
   const heartbeat = heartbeatOf(t, LONG_MS)
   heartbeat.onEcho(String(performance.now()))
   const cache = new TokenCache(heartbeat, 10)
@@ -90,18 +90,23 @@ t.test('after a gap all is asked for again', async (t) => {
   t.equal(cache.get(KEY), undefined)
 })
 
-t.test('an answer is written in the encoding that its length was counted in', async (t) => {
-  const integration = { sandboxOrigin: null } as Integration
+t.test('a token response is written in the encoding that its length was counted in', async (t) => {
   for (const [token, encoding] of [
     ['token', 'latin1'],
     ['to"ken\\', 'latin1'],
     ['жетон', 'utf8'],
   ] as const) {
-    const held = tokenOf(1, 0, token)
-    const answer = new TokenAnswer(held, integration, { nowMs: Date.now(), isStale: false })
-    const written = Buffer.from(answer.body, answer.encoding)
-    t.equal(answer.encoding, encoding)
+    const response = new TokenResponse({
+      token: tokenOf(1, 0, token),
+      apiUrl: 'https://a.amocrm.ru',
+      nowMs: Date.now(),
+      useUntilMs: Date.now() + LONG_MS,
+      isStale: false,
+      warning: undefined,
+    })
+    const written = Buffer.from(response.body, response.encoding)
+    t.equal(response.encoding, encoding)
     t.equal(JSON.parse(written.toString()).access_token, token)
-    t.equal(answer.headers[answer.headers.indexOf('content-length') + 1], String(written.length))
+    t.equal(response.length, written.length)
   }
 })

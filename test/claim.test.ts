@@ -1,25 +1,32 @@
 import { sql } from 'kysely'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { tokenAt } from '../src/accounts/sealed-tokens.ts'
-import {
-  type Claim,
-  claimAccount,
-  claimDueAccounts,
-  mayWrite,
-  recordSend,
-} from '../src/refresh/claim.ts'
-import { commitAnswer } from '../src/refresh/commit.ts'
-import { condemn } from '../src/refresh/condemn.ts'
-import { giveBack, handOver, holdBack } from '../src/refresh/finish.ts'
-import { whyNotClaimed } from '../src/refresh/not-claimed.ts'
-import { takeOverClaims } from '../src/refresh/take-over.ts'
+import type { Claim } from '../src/claims/claim.ts'
+import { claimAccount } from '../src/claims/claim-account.ts'
+import { claimDueAccounts } from '../src/claims/claim-due-accounts.ts'
+import { findClaimRejection } from '../src/claims/claim-rejection.ts'
+import { hasLeaseForSend } from '../src/claims/lease.ts'
+import { leaveUnresolved } from '../src/claims/leave-unresolved.ts'
+import { reclaimExpired } from '../src/claims/reclaim-expired.ts'
+import { recordSend } from '../src/claims/record-send.ts'
+import { releaseUnsent } from '../src/claims/release-unsent.ts'
+import { releaseWithBackoff } from '../src/claims/release-with-backoff.ts'
+import { requireReauth } from '../src/claims/require-reauth.ts'
+import { commitPair } from '../src/pairs/commit-pair.ts'
+import { raiseGenerations } from '../src/pairs/fence.ts'
+import { tokenAt } from '../src/vault/sealed-places.ts'
 import { query } from './support/database.ts'
 import { createLedger, KEY, type Ledger } from './support/engine.ts'
 
-async function claimOf(t: Test, ledger: Ledger, claimant = ledger.claimant): Promise<Claim> {
+const BLOCKED = { code: 'blocked', outcome: 'refused' } as const
+
+async function claimOf(
+  t: Test,
+  ledger: Ledger,
+  claimContext = ledger.claimContext,
+): Promise<Claim> {
   const [row] = await query(ledger.databaseUrl, 'select generation from amo_tokens limit 1')
-  const claim = await claimAccount(claimant, KEY, Number(row?.generation), 'waiting')
+  const claim = await claimAccount(claimContext, KEY, Number(row?.generation), 'waiting')
   if (claim === undefined) return t.bailout('the account could not be claimed') as never
   return claim
 }
@@ -39,28 +46,28 @@ const attemptsOf = ({ databaseUrl }: Ledger) =>
     'select outcome, "parkedPair" is not null as parked from amo_refresh_attempts order by id',
   )
 
-t.test('claim: one at a time; the second one learns who holds it', async (t) => {
+t.test('claim: one at a time; the second is rejected as claimed', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
   const again = await claimAccount(ledger.other, KEY, claim.generation, 'waiting')
   t.equal(again, undefined)
-  const why = await whyNotClaimed(ledger.other, KEY, claim.generation)
-  t.match(why, { reason: 'held' })
+  const why = await findClaimRejection(ledger.other, KEY, claim.generation)
+  t.match(why, { reason: 'claimed' })
   t.ok('leaseLeftMs' in why && why.leaseLeftMs > 40_000, 'a whole lease is left')
 })
 
-t.test('claim: twenty at once, from two processes, are granted once', async (t) => {
+t.test('claim: twenty at once from two processes, one is granted', async (t) => {
   const ledger = await createLedger(t)
   const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
   const claims = await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
-      claimAccount(index % 2 ? ledger.claimant : ledger.other, KEY, row?.generation, 'waiting'),
+      claimAccount(index % 2 ? ledger.claimContext : ledger.other, KEY, row?.generation, 'waiting'),
     ),
   )
   t.equal(claims.filter((claim) => claim !== undefined).length, 1)
 })
 
-/** A transaction that changes the account's row and is not committed yet. */
+/** Opens a transaction that changes the account's row and is not committed yet. */
 async function holderOf(t: Test, ledger: Ledger, ...statements: string[]): Promise<pg.Client> {
   const holder = new pg.Client({ connectionString: ledger.databaseUrl })
   await holder.connect()
@@ -71,12 +78,13 @@ async function holderOf(t: Test, ledger: Ledger, ...statements: string[]): Promi
 }
 
 const MOVED_ON = `update amo_tokens set generation = nextval('amo_generation'), "refreshTokenFingerprint" = 'new'`
-/** Which nobody here can open. */
+/** Sealed values that cannot be opened here. */
 const NEW_PAIR = `${MOVED_ON}, "refreshToken" = 'new'`
 
-t.test('claim: one that waits behind a committing holder is refused', async (t) => {
-  // The race of the model checker (R1), raced with the statement of the code. Without `for no key update` the claim
-  // does not wait for the row, and is granted for the generation that the holder has just replaced.
+t.test('claim: rejected after waiting behind a commit', async (t) => {
+  // The race R1 that the model checker found, run with the real statement. Without `for no key
+  // update` the claim does not wait for the row, and is granted for the generation that the other
+  // transaction has just replaced.
   const ledger = await createLedger(t)
   const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
   const holder = await holderOf(t, ledger, NEW_PAIR)
@@ -85,10 +93,12 @@ t.test('claim: one that waits behind a committing holder is refused', async (t) 
   await holder.query('commit')
   t.equal(await waiting, undefined, 'no claim for the generation that is gone')
   t.equal((await attemptsOf(ledger)).length, 0, 'nothing was written')
-  t.match(await whyNotClaimed(ledger.other, KEY, row?.generation), { reason: 'moved_on' })
+  t.match(await findClaimRejection(ledger.other, KEY, row?.generation), {
+    reason: 'generation_moved',
+  })
 })
 
-t.test('claim: one that meets a holder who finishes and commits at once is refused', async (t) => {
+t.test('claim: rejected when the other attempt finishes and commits at once', async (t) => {
   const ledger = await createLedger(t)
   const held = await claimOf(t, ledger)
   const finish = `update amo_refresh_attempts set outcome = 'committed', "finishedAt" = now()`
@@ -102,7 +112,7 @@ t.test('claim: one that meets a holder who finishes and commits at once is refus
   t.same(await attemptsOf(ledger), [{ outcome: 'committed', parked: false }])
 })
 
-t.test('claim: one that waits behind a failure is judged by the row that it left', async (t) => {
+t.test('claim: after waiting behind a failure, the new row decides', async (t) => {
   const ledger = await createLedger(t)
   const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
   const failure = `update amo_tokens set "nextAttemptAt" = now() + interval '1 hour', "failedAttempts" = 1`
@@ -111,13 +121,13 @@ t.test('claim: one that waits behind a failure is judged by the row that it left
   await isBlocked(ledger)
   await holder.query('commit')
   t.equal(await waiting, undefined)
-  t.match(await whyNotClaimed(ledger.other, KEY, row?.generation), { reason: 'held_back' })
+  t.match(await findClaimRejection(ledger.other, KEY, row?.generation), { reason: 'backoff' })
 })
 
-/** So long a statement may take to come to the lock that it waits for. */
+/** A statement may take this long to reach the lock that it waits for. */
 const BLOCK_LIMIT_MS = 15_000
 
-/** Waits until somebody stands behind the holder's row lock. */
+/** Waits until a statement waits for the row lock. */
 async function isBlocked({ databaseUrl }: Ledger): Promise<void> {
   const endMs = performance.now() + BLOCK_LIMIT_MS
   while (performance.now() < endMs) {
@@ -130,7 +140,7 @@ async function isBlocked({ databaseUrl }: Ledger): Promise<void> {
   throw new Error('nobody waits for the lock')
 }
 
-t.test('claim: refused where nothing may be sent', async (t) => {
+t.test('claim: rejected where nothing may be sent', async (t) => {
   const cases = {
     'the account is paused': `update amo_tokens set paused = true`,
     'a shadow account': `update amo_tokens set shadow = true`,
@@ -146,10 +156,14 @@ t.test('claim: refused where nothing may be sent', async (t) => {
     const ledger = await createLedger(t)
     const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
     await query(ledger.databaseUrl, statement)
-    t.equal(await claimAccount(ledger.claimant, KEY, row?.generation, 'waiting'), undefined, title)
-    t.same(await claimDueAccounts(ledger.claimant, 'amocrm', 10), [], `${title}, when due`)
+    t.equal(
+      await claimAccount(ledger.claimContext, KEY, row?.generation, 'waiting'),
+      undefined,
+      title,
+    )
+    t.same(await claimDueAccounts(ledger.claimContext, 'amocrm', 10), [], `${title}, when due`)
     t.match(
-      await whyNotClaimed(ledger.claimant, KEY, row?.generation),
+      await findClaimRejection(ledger.claimContext, KEY, row?.generation),
       { reason: 'not_sendable' },
       title,
     )
@@ -157,19 +171,23 @@ t.test('claim: refused where nothing may be sent', async (t) => {
   }
 })
 
-t.test('claim: not before its time, not for another generation', async (t) => {
+t.test('claim: not before nextAttemptAt, not for another generation', async (t) => {
   const ledger = await createLedger(t)
   const key = { integration: 'amocrm', accountId: 2 }
   const generation = await ledger.addAccount(key, 3600)
-  t.equal(await claimAccount(ledger.claimant, key, generation, 'waiting'), undefined)
-  t.match(await whyNotClaimed(ledger.claimant, key, generation), { reason: 'not_due' })
-  t.equal(await claimAccount(ledger.claimant, KEY, generation, 'waiting'), undefined)
-  t.match(await whyNotClaimed(ledger.claimant, KEY, generation), { reason: 'moved_on' })
-  t.match(await whyNotClaimed(ledger.claimant, { ...key, accountId: 3 }, 1), { reason: 'gone' })
+  t.equal(await claimAccount(ledger.claimContext, key, generation, 'waiting'), undefined)
+  t.match(await findClaimRejection(ledger.claimContext, key, generation), { reason: 'not_due' })
+  t.equal(await claimAccount(ledger.claimContext, KEY, generation, 'waiting'), undefined)
+  t.match(await findClaimRejection(ledger.claimContext, KEY, generation), {
+    reason: 'generation_moved',
+  })
+  t.match(await findClaimRejection(ledger.claimContext, { ...key, accountId: 3 }, 1), {
+    reason: 'missing',
+  })
 })
 
 t.test(
-  'claim of what is due: the longest waiting first, within the pace, leaving one for who waits',
+  'claimDueAccounts: longest overdue first, within the pace, one token left for readers',
   async (t) => {
     const ledger = await createLedger(t)
     for (let id = 1; id <= 9; id += 1)
@@ -178,7 +196,7 @@ t.test(
       ledger.databaseUrl,
       `update amo_integrations set "pacePerSecond" = 0.001, "paceTokens" = 4, "paceAt" = now()`,
     )
-    const claims = await claimDueAccounts(ledger.claimant, 'amocrm', 10)
+    const claims = await claimDueAccounts(ledger.claimContext, 'amocrm', 10)
     t.same(
       claims.map(({ accountId }) => accountId).sort(),
       [1, 2, 3],
@@ -203,35 +221,32 @@ t.test(
       await claimAccount(ledger.other, { ...key, accountId: 8 }, next?.generation, 'waiting'),
       undefined,
     )
-    t.match(await whyNotClaimed(ledger.other, { ...key, accountId: 8 }, next?.generation), {
+    t.match(await findClaimRejection(ledger.other, { ...key, accountId: 8 }, next?.generation), {
       reason: 'paced',
     })
   },
 )
 
-t.test(
-  'claims of what is due, from two processes at once: no account twice, never above the pace',
-  async (t) => {
-    const ledger = await createLedger(t)
-    for (let id = 1; id <= 60; id += 1)
-      await ledger.addAccount({ integration: 'amocrm', accountId: id }, -id)
-    await query(
-      ledger.databaseUrl,
-      `update amo_integrations set "pacePerSecond" = 0.001, "paceTokens" = 4`,
-    )
-    const batches = await Promise.all(
-      Array.from({ length: 8 }, (_, index) =>
-        claimDueAccounts(index % 2 ? ledger.claimant : ledger.other, 'amocrm', 10),
-      ),
-    )
-    const ids = batches.flat().map(({ accountId }) => accountId)
-    t.equal(new Set(ids).size, ids.length, 'no account twice')
-    t.ok(ids.length >= 1 && ids.length <= 3, `${ids.length} of 3 tokens used`)
-  },
-)
+t.test('claimDueAccounts from two processes: no account twice, never above the pace', async (t) => {
+  const ledger = await createLedger(t)
+  for (let id = 1; id <= 60; id += 1)
+    await ledger.addAccount({ integration: 'amocrm', accountId: id }, -id)
+  await query(
+    ledger.databaseUrl,
+    `update amo_integrations set "pacePerSecond" = 0.001, "paceTokens" = 4`,
+  )
+  const batches = await Promise.all(
+    Array.from({ length: 8 }, (_, index) =>
+      claimDueAccounts(index % 2 ? ledger.claimContext : ledger.other, 'amocrm', 10),
+    ),
+  )
+  const ids = batches.flat().map(({ accountId }) => accountId)
+  t.equal(new Set(ids).size, ids.length, 'no account twice')
+  t.ok(ids.length >= 1 && ids.length <= 3, `${ids.length} of 3 tokens used`)
+})
 
 t.test(
-  'claims of what nobody reads: after what somebody reads, and never the last tokens',
+  'claimDueAccounts: idle accounts come last and never take the last tokens of the pace',
   async (t) => {
     const ledger = await createLedger(t)
     for (let id = 1; id <= 6; id += 1)
@@ -240,7 +255,8 @@ t.test(
       ledger.databaseUrl,
       `update amo_integrations set "pacePerSecond" = 0.001, "paceTokens" = 4`,
     )
-    // Monthly, and overdue for longer than all others; one of them has failed, which says nothing of its readers.
+    // Idle accounts, overdue for longer than all others. One of them has failed, which does not
+    // mean that it is read.
     await query(
       ledger.databaseUrl,
       `update amo_tokens set "refreshAt" = now() - interval '30 days', "nextAttemptAt" = now() - interval '1 day',
@@ -248,7 +264,7 @@ t.test(
      where "accountId" between 1 and 5`,
     )
     const claimed = async (lane: 'due' | 'idle') =>
-      (await claimDueAccounts(ledger.claimant, 'amocrm', 10, lane))
+      (await claimDueAccounts(ledger.claimContext, 'amocrm', 10, lane))
         .map(({ accountId }) => accountId)
         .sort((left, right) => left - right)
     t.same(await claimed('due'), [1, 6, KEY.accountId])
@@ -263,17 +279,17 @@ t.test(
 )
 
 t.test(
-  'claim: the token comes sealed from the locked row, and the disk is waited for',
+  'claim: the token comes sealed from the locked row, with a synchronous commit',
   async (t) => {
     const ledger = await createLedger(t)
-    await ledger.claimant.claims.transaction().execute(async (trx) => {
+    await ledger.claimContext.claims.transaction().execute(async (trx) => {
       await sql`set local synchronous_commit = off`.execute(trx)
       const [row] = await query(
         ledger.databaseUrl,
         'select generation::int, "refreshToken" from amo_tokens',
       )
       const claim = await claimAccount(
-        { ...ledger.claimant, claims: trx },
+        { ...ledger.claimContext, claims: trx },
         KEY,
         row?.generation,
         'waiting',
@@ -286,25 +302,26 @@ t.test(
 )
 
 t.test(
-  'claim: its token is the one of its generation, whatever is committed a moment later',
+  'claim: its token belongs to its generation, even if another commit follows at once',
   async (t) => {
     const ledger = await createLedger(t)
-    const { claimant, committer, other } = ledger
+    const { claimContext, commitContext, other } = ledger
     const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
-    // Another process refreshes the account after the first statement of the claim, and before any that may follow.
+    // Another process refreshes the account after the first statement of the claim, and before any
+    // that may follow.
     let statements = 0
-    const claims = claimant.claims.withPlugin({
+    const claims = claimContext.claims.withPlugin({
       transformQuery: ({ node }) => node,
       async transformResult({ result }) {
         statements += 1
         if (statements > 1) return result
         await query(ledger.databaseUrl, `delete from amo_refresh_attempts`)
         const claim = await claimAccount(other, KEY, row?.generation, 'waiting')
-        if (claim !== undefined) await commitAnswer(committer, ledger.answerFor(claim))
+        if (claim !== undefined) await commitPair(commitContext, ledger.receivedFor(claim))
         return result
       },
     })
-    const claim = await claimAccount({ ...claimant, claims }, KEY, row?.generation, 'waiting')
+    const claim = await claimAccount({ ...claimContext, claims }, KEY, row?.generation, 'waiting')
     if (claim === undefined) return t.bailout('not claimed')
     const [now] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
     t.not(now?.generation, claim.generation, 'the row has moved on')
@@ -313,52 +330,144 @@ t.test(
   },
 )
 
-t.test('send: written down before, fenced by owner, generation and fingerprint', async (t) => {
+t.test('send: recorded before, fenced by owner, generation and fingerprint', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
   t.equal(await recordSend(ledger.other, { ...claim }), false, 'not by another owner')
-  t.equal(await recordSend(ledger.claimant, claim), true)
+  t.equal(await recordSend(ledger.claimContext, claim), true)
   t.equal(claim.sendCount, 1)
   await query(ledger.databaseUrl, `update amo_tokens set generation = nextval('amo_generation')`)
-  t.equal(await recordSend(ledger.claimant, claim), false, 'not once the row has moved on')
+  t.equal(await recordSend(ledger.claimContext, claim), false, 'not once the row has moved on')
 })
 
-t.test('send: not after the lease, nor in a tick that comes too late', async (t) => {
+t.test(
+  'claim: without a second place for the response, only at the end of the token',
+  async (t) => {
+    const ledger = await createLedger(t)
+    const { databaseUrl } = ledger
+    const claimContext = { ...ledger.claimContext, hasSecondPlace: () => false }
+    const [row] = await query(databaseUrl, 'select generation::int from amo_tokens')
+    t.equal(await claimAccount(claimContext, KEY, row?.generation, 'waiting'), undefined)
+    t.same(await claimDueAccounts(claimContext, 'amocrm', 10), [])
+    t.same(await attemptsOf(ledger), [], 'it waits without a claim')
+    t.match(await findClaimRejection(claimContext, KEY, row?.generation), {
+      reason: 'no_second_place',
+    })
+    const claim = await claimOf(t, ledger)
+    t.equal(await recordSend(claimContext, claim), false, 'nor is a claim from before sent')
+    await query(
+      databaseUrl,
+      `update amo_tokens set "expiresAt" = now() + interval '4 seconds', "issuedAt" = now() - interval '1 hour'`,
+    )
+    t.equal(await recordSend(claimContext, claim), true)
+  },
+)
+
+t.test('claim: nothing is claimed in a gap', async (t) => {
+  const ledger = await createLedger(t)
+  const claimContext = { ...ledger.claimContext, hasGap: () => true }
+  const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
+  t.equal(await claimAccount(claimContext, KEY, row?.generation, 'waiting'), undefined)
+  t.same(await claimDueAccounts(claimContext, 'amocrm', 10), [])
+  t.same(await attemptsOf(ledger), [])
+})
+
+t.test('after a gap no generation is used twice, whichever replica repairs it', async (t) => {
+  const ledger = await createLedger(t)
+  const { databaseUrl, claimContext } = ledger
+  const { claims } = claimContext
+  const lastValue = async () => {
+    const [row] = await query(databaseUrl, 'select last_value::int from amo_generation')
+    return row?.last_value
+  }
+  await raiseGenerations(claims, 1, { isCertain: false })
+  t.equal(await lastValue(), 1, 'a start without a gap skips none')
+  await raiseGenerations(claims, 70, { isCertain: false })
+  t.equal(await lastValue(), 1_000_070, 'a journal knows of a later one')
+  await query(
+    databaseUrl,
+    `update amo_tokens set generation = 500; select setval('amo_generation', 3)`,
+  )
+  await Promise.all(
+    Array.from({ length: 3 }, () => raiseGenerations(claims, 70, { isCertain: true })),
+  )
+  t.equal(await lastValue(), 3_000_500, 'one after the other, from the greatest in the table')
+})
+
+t.test('an attempt keeps its steps: who did what, and when', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
-  t.equal(mayWrite(ledger.claimant, claim), true)
+  await recordSend(ledger.claimContext, claim)
+  await leaveUnresolved(ledger.claimContext, claim, 'no_answer')
+  await query(
+    ledger.databaseUrl,
+    `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`,
+  )
+  const [again] = await reclaimExpired(ledger.other, 1)
+  await commitPair(ledger.commitContext, ledger.receivedFor(again ?? claim))
+  const stepsOf = async () => {
+    const [row] = await query(ledger.databaseUrl, 'select steps from amo_refresh_attempts')
+    return row?.steps
+  }
+  const { owner } = ledger.claimContext
+  t.match(await stepsOf(), [
+    { kind: 'claimed', owner, result: 'refresh', at: /^\d{4}-/ },
+    { kind: 'sent', owner },
+    { kind: 'unresolved', owner, result: 'no_answer' },
+    { kind: 'reclaimed', owner: ledger.other.owner },
+    { kind: 'committed', owner: ledger.commitContext.owner },
+  ])
+  await query(
+    ledger.databaseUrl,
+    `do $$ begin for n in 1..60 loop
+       update amo_refresh_attempts set steps = amo_add_step(steps, 'sent', n::text, null);
+     end loop; end $$`,
+  )
+  const steps = await stepsOf()
+  t.equal(steps.length, 50)
+  t.match([steps[0], steps.at(-1)], [{ kind: 'claimed' }, { owner: '60' }], 'first and newest')
+})
+
+t.test('send: not after the lease, nor with too little of it left', async (t) => {
+  const ledger = await createLedger(t)
+  const claim = await claimOf(t, ledger)
+  t.equal(hasLeaseForSend(ledger.claimContext, claim), true)
   claim.leaseEndsAtMs -= 10_000
-  t.equal(mayWrite(ledger.claimant, claim), false, 'the rest no longer covers answer and commit')
+  t.equal(
+    hasLeaseForSend(ledger.claimContext, claim),
+    false,
+    'the rest no longer covers answer and commit',
+  )
   await query(
     ledger.databaseUrl,
     `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 second'`,
   )
-  t.equal(await recordSend(ledger.claimant, claim), false)
+  t.equal(await recordSend(ledger.claimContext, claim), false)
 })
 
 t.test('commit: the fence decides, not the owner and not the state of the attempt', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
-  await recordSend(ledger.claimant, claim)
-  t.equal(await condemn(ledger.claimant, claim, 'pair_lost', 'lost'), true)
+  await recordSend(ledger.claimContext, claim)
+  t.equal(await requireReauth(ledger.claimContext, claim, 'pair_lost', 'lost'), true)
   t.match(await rowOf(ledger), { status: 'reauth_required' })
-  const answer = ledger.answerFor(claim)
-  t.match(await commitAnswer(ledger.committer, answer), { result: 'committed' })
+  const answer = ledger.receivedFor(claim)
+  t.match(await commitPair(ledger.commitContext, answer), { result: 'committed' })
   t.match(await rowOf(ledger), { status: 'active', failedAttempts: 0, lastErrorCode: null })
   t.match(
-    await commitAnswer(ledger.committer, answer),
+    await commitPair(ledger.commitContext, answer),
     { result: 'already' },
     'again: its own commit',
   )
   t.match(await attemptsOf(ledger), [{ outcome: 'committed', parked: false }])
 })
 
-t.test('commit: an account that was never approved is revived as pending', async (t) => {
+t.test('commit: an unapproved account is revived as pending', async (t) => {
   const ledger = await createLedger(t)
   await query(ledger.databaseUrl, `update amo_tokens set status = 'pending', "approvedAt" = null`)
   const claim = await claimOf(t, ledger)
-  await condemn(ledger.claimant, claim, 'pair_lost', 'lost')
-  await commitAnswer(ledger.committer, ledger.answerFor(claim))
+  await requireReauth(ledger.claimContext, claim, 'pair_lost', 'lost')
+  await commitPair(ledger.commitContext, ledger.receivedFor(claim))
   t.match(await rowOf(ledger), { status: 'pending' })
 })
 
@@ -366,25 +475,25 @@ t.test('commit: an operator’s removal is not undone', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
   await query(ledger.databaseUrl, `update amo_tokens set status = 'disconnected'`)
-  await commitAnswer(ledger.committer, ledger.answerFor(claim))
+  await commitPair(ledger.commitContext, ledger.receivedFor(claim))
   t.match(await rowOf(ledger), { status: 'disconnected' })
 })
 
 t.test(
-  'commit: the loser of two is parked, never dropped, never put over the newer one',
+  'commit: the later of two pairs is parked, never dropped, never stored over the newer one',
   async (t) => {
     const ledger = await createLedger(t)
     const claim = await claimOf(t, ledger)
-    const late = ledger.answerFor(claim)
-    await commitAnswer(ledger.committer, ledger.answerFor(claim))
+    const late = ledger.receivedFor(claim)
+    await commitPair(ledger.commitContext, ledger.receivedFor(claim))
     const winner = await rowOf(ledger)
-    // What a stopped process brings whose attempt somebody else finished meanwhile.
+    // The response of a frozen process, whose attempt another process has finished.
     await query(ledger.databaseUrl, `update amo_refresh_attempts set outcome = 'lost'`)
-    t.match(await commitAnswer(ledger.committer, late), { result: 'parked' })
+    t.match(await commitPair(ledger.commitContext, late), { result: 'parked' })
     t.same(await rowOf(ledger), winner)
     t.same((await attemptsOf(ledger)).at(-1), { outcome: 'superseded', parked: true })
     t.match(
-      await commitAnswer(ledger.committer, late),
+      await commitPair(ledger.commitContext, late),
       { result: 'parked' },
       'again, as after a lost acknowledgement',
     )
@@ -393,118 +502,162 @@ t.test(
   },
 )
 
-t.test('commit: fenced by the fingerprint as well as by the generation', async (t) => {
+t.test('commit: fenced by the fingerprint', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
   await query(
     ledger.databaseUrl,
     `update amo_tokens set "refreshTokenFingerprint" = 'onboarded again'`,
   )
-  t.match(await commitAnswer(ledger.committer, ledger.answerFor(claim)), { result: 'parked' })
+  t.match(await commitPair(ledger.commitContext, ledger.receivedFor(claim)), { result: 'parked' })
 })
 
-t.test('commit: fenced by the generation as well as by the fingerprint', async (t) => {
+t.test('commit: the token decides, also when it came back under another generation', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
-  await query(ledger.databaseUrl, `update amo_tokens set generation = nextval('amo_generation')`)
-  t.match(await commitAnswer(ledger.committer, ledger.answerFor(claim)), { result: 'parked' })
+  // A failover forgot the pair, and its journaled response was committed again.
+  await query(
+    ledger.databaseUrl,
+    `with moved as (select nextval('amo_generation') as generation)
+     update amo_tokens set generation = moved.generation from moved`,
+  )
+  const again = await rowOf(ledger)
+  const received = ledger.receivedFor(claim)
+  t.match(await commitPair(ledger.commitContext, received), { result: 'committed' })
+  t.ok(Number((await rowOf(ledger))?.generation) > Number(again?.generation))
+  t.match(await commitPair(ledger.commitContext, received), { result: 'already' })
 })
 
-t.test(
-  'commit: its own is recognised by the row, also when the ledger has forgotten it',
-  async (t) => {
-    const ledger = await createLedger(t)
-    const answer = ledger.answerFor(await claimOf(t, ledger))
-    await commitAnswer(ledger.committer, answer)
-    await query(ledger.databaseUrl, 'truncate amo_refresh_attempts')
-    t.match(await commitAnswer(ledger.committer, answer), { result: 'already' })
-    t.same(await attemptsOf(ledger), [], 'nothing is parked')
-  },
-)
+t.test('commit: an own commit is recognised by the row, even without its attempt', async (t) => {
+  const ledger = await createLedger(t)
+  const answer = ledger.receivedFor(await claimOf(t, ledger))
+  await commitPair(ledger.commitContext, answer)
+  await query(ledger.databaseUrl, 'truncate amo_refresh_attempts')
+  t.match(await commitPair(ledger.commitContext, answer), { result: 'already' })
+  t.same(await attemptsOf(ledger), [], 'nothing is parked')
+})
 
-t.test('commit: an account that is gone parks the pair', async (t) => {
+t.test('commit: a time of issue that cannot be right is not believed', async (t) => {
+  for (const [skewMs, isBelieved] of [
+    [60_000, true],
+    [-3_600_000, false],
+  ] as const) {
+    const ledger = await createLedger(t)
+    const received = ledger.receivedFor(await claimOf(t, ledger))
+    const issuedAtSeconds = Math.floor((received.sentAtMs + skewMs) / 1000)
+    const { accountId } = KEY
+    received.pair.claims = {
+      accountId,
+      audience: 'id',
+      issuedAtSeconds,
+      apiDomain: undefined,
+      expiresAtSeconds: undefined,
+    }
+    t.match(await commitPair(ledger.commitContext, received), { result: 'committed' })
+    const [row] = await query(ledger.databaseUrl, 'select "issuedAt" from amo_tokens')
+    const offMs = Math.abs(row?.issuedAt.getTime() - received.sentAtMs)
+    t.equal(offMs > 50_000, isBelieved, `${skewMs} ms`)
+  }
+})
+
+t.test('commit: the pair of a removed account is parked', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
   await query(ledger.databaseUrl, `delete from amo_tokens`)
-  t.match(await commitAnswer(ledger.committer, ledger.answerFor(claim)), { result: 'parked' })
+  t.match(await commitPair(ledger.commitContext, ledger.receivedFor(claim)), { result: 'parked' })
   t.match(await attemptsOf(ledger), [{ outcome: 'superseded', parked: true }])
 })
 
-t.test('hold back: the account waits, longer every time, and its claim is free', async (t) => {
-  const ledger = await createLedger(t)
-  await holdBack(ledger.claimant, await claimOf(t, ledger), 'rate_limited', 'refused', 30)
-  t.match(await rowOf(ledger), { failedAttempts: 1, lastErrorCode: 'rate_limited', isLater: true })
-  const [row] = await query(
-    ledger.databaseUrl,
-    `select extract(epoch from "nextAttemptAt" - now())::float8 as seconds from amo_tokens`,
-  )
-  t.ok(row?.seconds > 20 && row?.seconds < 40, `Retry-After is kept: ${row?.seconds} s`)
-  await query(
-    ledger.databaseUrl,
-    `update amo_tokens set "nextAttemptAt" = now(), "failedAttempts" = 50`,
-  )
-  await holdBack(ledger.claimant, await claimOf(t, ledger), 'blocked', 'refused')
-  t.match(await rowOf(ledger), { failedAttempts: 51, lastErrorCode: 'blocked' }, 'no overflow')
-})
+t.test(
+  'releaseWithBackoff: finishes the claim, and the account waits longer every time',
+  async (t) => {
+    const ledger = await createLedger(t)
+    await releaseWithBackoff(ledger.claimContext, await claimOf(t, ledger), {
+      code: 'rate_limited',
+      outcome: 'refused',
+      retryAfterSeconds: 30,
+    })
+    t.match(await rowOf(ledger), {
+      failedAttempts: 1,
+      lastErrorCode: 'rate_limited',
+      isLater: true,
+    })
+    const [row] = await query(
+      ledger.databaseUrl,
+      `select extract(epoch from "nextAttemptAt" - now())::float8 as seconds from amo_tokens`,
+    )
+    t.ok(row?.seconds > 29 && row?.seconds < 40, `Retry-After is kept: ${row?.seconds} s`)
+    await query(
+      ledger.databaseUrl,
+      `update amo_tokens set "nextAttemptAt" = now(), "failedAttempts" = 50`,
+    )
+    await releaseWithBackoff(ledger.claimContext, await claimOf(t, ledger), BLOCKED)
+    t.match(await rowOf(ledger), { failedAttempts: 51, lastErrorCode: 'blocked' }, 'no overflow')
+  },
+)
 
-t.test('condemn: by the owner alone, and of the pair that is still current', async (t) => {
+t.test('requireReauth: by the owner only, and only for the current pair', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
-  t.equal(await condemn(ledger.other, claim, 'token_revoked', 'refused'), false, 'not by another')
-  await commitAnswer(ledger.committer, ledger.answerFor(claim))
   t.equal(
-    await condemn(ledger.claimant, claim, 'token_revoked', 'refused'),
+    await requireReauth(ledger.other, claim, 'token_revoked', 'refused'),
+    false,
+    'not by another',
+  )
+  await commitPair(ledger.commitContext, ledger.receivedFor(claim))
+  t.equal(
+    await requireReauth(ledger.claimContext, claim, 'token_revoked', 'refused'),
     false,
     'not after a commit',
   )
   t.match(await rowOf(ledger), { status: 'active' })
 })
 
-t.test('give back: only what was never sent', async (t) => {
+t.test('releaseUnsent: only a claim that was never sent', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
-  await recordSend(ledger.claimant, claim)
-  await giveBack(ledger.claimant, claim)
+  await recordSend(ledger.claimContext, claim)
+  await releaseUnsent(ledger.claimContext, claim)
   t.match(await attemptsOf(ledger), [{ outcome: null }])
 })
 
-t.test('take-over: after the lease, and what was sent only after the settle time', async (t) => {
+t.test('reclaim: after the lease, and what was sent only after the settle time', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
-  t.same(await takeOverClaims(ledger.other, 10), [], 'not while the lease holds')
-  await recordSend(ledger.claimant, claim)
-  await handOver(ledger.claimant, claim, 'no_answer')
-  t.same(await takeOverClaims(ledger.other, 10), [], 'not before the settle time')
+  t.same(await reclaimExpired(ledger.other, 10), [], 'not while the lease holds')
+  await recordSend(ledger.claimContext, claim)
+  await leaveUnresolved(ledger.claimContext, claim, 'no_answer')
+  t.same(await reclaimExpired(ledger.other, 10), [], 'not before the settle time')
   await query(
     ledger.databaseUrl,
     `update amo_refresh_attempts set "leaseUntil" = now() - interval '61 seconds'`,
   )
-  const [taken] = await takeOverClaims(ledger.other, 10)
+  const [taken] = await reclaimExpired(ledger.other, 10)
   t.match(taken, { attemptId: claim.attemptId, sendCount: 1, refreshToken: claim.refreshToken })
-  t.equal(await recordSend(ledger.claimant, claim), false, 'the old owner sends no more')
+  t.equal(await recordSend(ledger.claimContext, claim), false, 'the old owner sends no more')
   t.equal(taken && (await recordSend(ledger.other, taken)), true)
 })
 
 t.test(
-  'take-over: of a sent claim whose row has moved on: nothing is sent for the new pair',
+  'reclaim: a sent claim whose row has moved on; nothing is sent for the new pair',
   async (t) => {
     const ledger = await createLedger(t)
     const claim = await claimOf(t, ledger)
-    await recordSend(ledger.claimant, claim)
+    await recordSend(ledger.claimContext, claim)
     const over = `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`
     await query(ledger.databaseUrl, over)
     await query(ledger.databaseUrl, NEW_PAIR)
-    t.same(await takeOverClaims(ledger.other, 10), [])
+    t.same(await reclaimExpired(ledger.other, 10), [])
     t.match(await attemptsOf(ledger), [{ outcome: 'superseded' }])
   },
 )
 
-t.test('take-over: of a claim whose row moves on meanwhile: nothing is taken', async (t) => {
+t.test('reclaim: a claim whose row moves on at the same time is not reclaimed', async (t) => {
   const ledger = await createLedger(t)
-  await recordSend(ledger.claimant, await claimOf(t, ledger))
+  await recordSend(ledger.claimContext, await claimOf(t, ledger))
   const over = `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`
   await query(ledger.databaseUrl, over)
-  // Committed after the look for rows that have moved on, and before the take-over itself.
+  // Committed after the check for rows that have moved on, and before the reclaim itself.
   let statements = 0
   const claims = ledger.other.claims.withPlugin({
     transformQuery: ({ node }) => node,
@@ -514,51 +667,48 @@ t.test('take-over: of a claim whose row moves on meanwhile: nothing is taken', a
       return result
     },
   })
-  t.same(await takeOverClaims({ ...ledger.other, claims }, 10), [])
+  t.same(await reclaimExpired({ ...ledger.other, claims }, 10), [])
 })
 
 t.test(
-  'take-over: by the process itself, which was stopped: its first flight does nothing more',
+  'reclaim: by the same process after a freeze; its first flight does nothing more',
   async (t) => {
     const ledger = await createLedger(t)
-    const { claimant } = ledger
+    const { claimContext } = ledger
     const first = await claimOf(t, ledger)
-    await recordSend(claimant, first)
+    await recordSend(claimContext, first)
     await query(
       ledger.databaseUrl,
       `update amo_refresh_attempts set "leaseUntil" = now() - interval '61 seconds'`,
     )
-    const [second] = await takeOverClaims(claimant, 10)
-    t.equal(second && (await recordSend(claimant, second)), true)
-    t.equal(await recordSend(claimant, first), false, 'sends no more')
-    t.equal(await condemn(claimant, first, 'pair_lost', 'lost'), false, 'condemns nobody')
-    await handOver(claimant, first, 'no_answer')
-    await holdBack(claimant, first, 'blocked', 'refused')
-    await giveBack(claimant, first, true)
+    const [second] = await reclaimExpired(claimContext, 10)
+    t.equal(second && (await recordSend(claimContext, second)), true)
+    t.equal(await recordSend(claimContext, first), false, 'sends no more')
+    t.equal(await requireReauth(claimContext, first, 'pair_lost', 'lost'), false, 'condemns nobody')
+    await leaveUnresolved(claimContext, first, 'no_answer')
+    await releaseWithBackoff(claimContext, first, BLOCKED)
+    await releaseUnsent(claimContext, first, true)
     t.match(await rowOf(ledger), { status: 'active', failedAttempts: 0, lastErrorCode: null })
     t.match(await attemptsOf(ledger), [{ outcome: null }], 'the second flight goes on')
-    t.equal(second && (await recordSend(claimant, second)), true, 'under a lease that holds')
+    t.equal(second && (await recordSend(claimContext, second)), true, 'under a lease that holds')
   },
 )
 
-t.test(
-  'take-over: of another deployment’s database: nothing, its ledger stays as it is',
-  async (t) => {
-    const ledger = await createLedger(t)
-    await recordSend(ledger.claimant, await claimOf(t, ledger))
-    await query(
-      ledger.databaseUrl,
-      `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`,
-    )
-    await query(ledger.databaseUrl, `update amo_deployment set "deploymentId" = 'elsewhere'`)
-    t.same(await takeOverClaims(ledger.other, 10), [])
-    await query(ledger.databaseUrl, NEW_PAIR)
-    await takeOverClaims(ledger.other, 10)
-    t.match(await attemptsOf(ledger), [{ outcome: null }])
-  },
-)
+t.test('reclaim: nothing in the database of another deployment', async (t) => {
+  const ledger = await createLedger(t)
+  await recordSend(ledger.claimContext, await claimOf(t, ledger))
+  await query(
+    ledger.databaseUrl,
+    `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`,
+  )
+  await query(ledger.databaseUrl, `update amo_deployment set "deploymentId" = 'elsewhere'`)
+  t.same(await reclaimExpired(ledger.other, 10), [])
+  await query(ledger.databaseUrl, NEW_PAIR)
+  await reclaimExpired(ledger.other, 10)
+  t.match(await attemptsOf(ledger), [{ outcome: null }])
+})
 
-t.test('take-over: of a claim whose row has moved on: superseded, nothing is sent', async (t) => {
+t.test('reclaim: a claim whose row has moved on is superseded, nothing is sent', async (t) => {
   const ledger = await createLedger(t)
   await claimOf(t, ledger)
   await query(
@@ -569,32 +719,34 @@ t.test('take-over: of a claim whose row has moved on: superseded, nothing is sen
     ledger.databaseUrl,
     `update amo_tokens set generation = nextval('amo_generation'), "refreshTokenFingerprint" = 'x'`,
   )
-  t.same(await takeOverClaims(ledger.other, 10), [])
+  t.same(await reclaimExpired(ledger.other, 10), [])
   t.match(await attemptsOf(ledger), [{ outcome: 'superseded' }])
 })
 
 t.test(
-  'condemn, hold back, hand over: refused to an owner whose claim is taken over meanwhile',
+  'requireReauth, releaseWithBackoff, leaveUnresolved: no effect after a reclaim',
   async (t) => {
-    // Judged by a snapshot from before the take-over, the old owner would condemn what the new one is about to refresh.
+    // With a snapshot from before the reclaim, the old owner would require a new consent for an
+    // account that the new owner is about to refresh.
     const ends = {
-      condemn: (ledger: Ledger, claim: Claim) =>
-        condemn(ledger.claimant, claim, 'pair_lost', 'lost'),
-      'hold back': (ledger: Ledger, claim: Claim) =>
-        holdBack(ledger.claimant, claim, 'blocked', 'refused'),
-      'hand over': (ledger: Ledger, claim: Claim) => handOver(ledger.claimant, claim, 'no_answer'),
+      requireReauth: (ledger: Ledger, claim: Claim) =>
+        requireReauth(ledger.claimContext, claim, 'pair_lost', 'lost'),
+      releaseWithBackoff: (ledger: Ledger, claim: Claim) =>
+        releaseWithBackoff(ledger.claimContext, claim, BLOCKED),
+      leaveUnresolved: (ledger: Ledger, claim: Claim) =>
+        leaveUnresolved(ledger.claimContext, claim, 'no_answer'),
     }
     for (const [title, end] of Object.entries(ends)) {
       const ledger = await createLedger(t)
       const claim = await claimOf(t, ledger)
-      await recordSend(ledger.claimant, claim)
+      await recordSend(ledger.claimContext, claim)
       await query(
         ledger.databaseUrl,
         `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`,
       )
       let ending: Promise<unknown> = Promise.resolve()
       await ledger.other.claims.transaction().execute(async (trx) => {
-        const taken = await takeOverClaims({ ...ledger.other, claims: trx }, 10)
+        const taken = await reclaimExpired({ ...ledger.other, claims: trx }, 10)
         t.equal(taken.length, 1, title)
         ending = end(ledger, claim)
         await isBlocked(ledger)
@@ -610,49 +762,52 @@ t.test(
   },
 )
 
-t.test('condemn: one that waits behind a commit condemns nobody', async (t) => {
-  // R5: a look at the row and a statement after it would condemn the pair that came in between.
+t.test('requireReauth: changes nothing after waiting behind a commit', async (t) => {
+  // R5: a check of the row and a later statement would affect a pair that came in between.
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
-  await recordSend(ledger.claimant, claim)
+  await recordSend(ledger.claimContext, claim)
   const holder = await holderOf(t, ledger, NEW_PAIR)
-  const condemning = condemn(ledger.claimant, claim, 'pair_lost', 'lost')
+  const condemning = requireReauth(ledger.claimContext, claim, 'pair_lost', 'lost')
   await isBlocked(ledger)
   await holder.query('commit')
   t.equal(await condemning, false)
   t.match(await rowOf(ledger), { status: 'active', lastErrorCode: null })
 })
 
-t.test('condemn: an account that nobody may use any more only ends its attempt', async (t) => {
+t.test('requireReauth: of a disconnected account, only finishes the attempt', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
   await query(ledger.databaseUrl, `update amo_tokens set status = 'disconnected'`)
-  t.equal(await condemn(ledger.claimant, claim, 'token_revoked', 'refused'), false)
+  t.equal(await requireReauth(ledger.claimContext, claim, 'token_revoked', 'refused'), false)
   t.match(await rowOf(ledger), { status: 'disconnected' })
   t.match(await attemptsOf(ledger), [{ outcome: 'refused' }])
 })
 
-t.test('the ledger: an answer of a lost commit touches no other account’s attempt', async (t) => {
-  const ledger = await createLedger(t)
-  const answer = ledger.answerFor(await claimOf(t, ledger))
-  // As after a failover that forgot the newest rows: the id is given out again, to another account.
-  await query(ledger.databaseUrl, 'truncate amo_refresh_attempts restart identity')
-  const other = { integration: 'amocrm', accountId: 2 }
-  const generation = await ledger.addAccount(other, -1)
-  const claim = await claimAccount(ledger.other, other, generation, 'waiting')
-  t.equal(claim?.attemptId, answer.attemptId, 'the same id')
-  t.match(await commitAnswer(ledger.committer, answer), { result: 'committed' })
-  t.match(await attemptsOf(ledger), [{ outcome: null }], 'the other account’s claim is under way')
-})
+t.test(
+  'attempts: the response of a forgotten attempt changes no other account’s attempt',
+  async (t) => {
+    const ledger = await createLedger(t)
+    const answer = ledger.receivedFor(await claimOf(t, ledger))
+    // As after a failover that forgot the newest rows: another account gets the same id.
+    await query(ledger.databaseUrl, 'truncate amo_refresh_attempts restart identity')
+    const other = { integration: 'amocrm', accountId: 2 }
+    const generation = await ledger.addAccount(other, -1)
+    const claim = await claimAccount(ledger.other, other, generation, 'waiting')
+    t.equal(claim?.attemptId, answer.attemptId, 'the same id')
+    t.match(await commitPair(ledger.commitContext, answer), { result: 'committed' })
+    t.match(await attemptsOf(ledger), [{ outcome: null }], 'the other account’s claim is under way')
+  },
+)
 
-t.test('two answers under one claim: both are kept, one current and one parked', async (t) => {
+t.test('commit: two pairs under one claim, one is current and one parked', async (t) => {
   const ledger = await createLedger(t)
   const claim = await claimOf(t, ledger)
-  const first = ledger.answerFor(claim)
-  const second = ledger.answerFor(claim)
-  t.match(await commitAnswer(ledger.committer, first), { result: 'committed' })
-  t.match(await commitAnswer(ledger.committer, second), { result: 'parked' })
-  t.match(await commitAnswer(ledger.committer, first), { result: 'already' })
+  const first = ledger.receivedFor(claim)
+  const second = ledger.receivedFor(claim)
+  t.match(await commitPair(ledger.commitContext, first), { result: 'committed' })
+  t.match(await commitPair(ledger.commitContext, second), { result: 'parked' })
+  t.match(await commitPair(ledger.commitContext, first), { result: 'already' })
   t.same(await attemptsOf(ledger), [
     { outcome: 'committed', parked: false },
     { outcome: 'superseded', parked: true },

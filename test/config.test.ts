@@ -4,21 +4,22 @@ import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { parseEnv } from 'node:util'
 import t, { type Test } from 'tap'
-import { type Config, loadConfig } from '../src/config.ts'
-import { ConfigError, checkCache } from '../src/config-checks.ts'
-import { settings } from '../src/settings.ts'
+import { ConfigError, checkCache } from '../src/config/checks.ts'
+import { type Config, loadConfig } from '../src/config/load-config.ts'
+import { settings } from '../src/config/settings.ts'
+import { findWeaknesses } from '../src/config/weaknesses.ts'
 
-/** Stands in every wrong value: any of them might be a secret, so none may be told. */
+/** Part of every wrong value. Any value may be a secret, so none may be shown. */
 const CANARY = 'canary'
-const key = (id: string, fill = 7, bytes = 32) =>
-  `${id}:${Buffer.alloc(bytes, fill).toString('base64')}`
+const key = (id: string, first = 7, bytes = 32) =>
+  `${id}:${Buffer.from(Array.from({ length: bytes }, (_, at) => first + at)).toString('base64')}`
 
 const EMBEDDED = { ENCRYPTION_KEYS: key('k1') }
 const STANDALONE = {
   ...EMBEDDED,
   DATABASE_URL: 'postgres://amo:canary@127.0.0.1/amo',
   DEPLOYMENT_ID: 'test',
-  OPERATOR_KEY: 'canary'.repeat(5),
+  OPERATOR_KEY: 'canary-0123456789-operator',
 }
 const REPLICATED = { ...STANDALONE, REDIS_URL: 'redis://:canary@127.0.0.1:6379' }
 const AMO = {
@@ -28,8 +29,8 @@ const AMO = {
 }
 
 /** Read by docker-compose.yml, not by the broker. */
-const COMPOSE_ONLY = ['POSTGRES_PASSWORD']
-/** Inside it nobody needs others. */
+const COMPOSE_ONLY = ['POSTGRES_PASSWORD', 'NODE_IMAGE', 'POSTGRES_IMAGE', 'REDIS_IMAGE']
+/** Inside the container the defaults need no change. */
 const OF_THE_IMAGE = ['DATA_DIR', 'INTERNAL_HOST', 'INTERNAL_PORT', 'PUBLIC_HOST', 'PUBLIC_PORT']
 
 type Variables = Record<string, string>
@@ -44,7 +45,7 @@ async function problemsOf(variables: Variables): Promise<readonly string[]> {
   }
 }
 
-/** Exactly these problems, and no text of a value in any of them. */
+/** Asserts exactly these problems, without any text of a value. */
 async function refuses(t: Test, variables: Variables, ...patterns: RegExp[]): Promise<void> {
   const problems = await problemsOf(variables)
   const all = problems.join('\n')
@@ -68,10 +69,10 @@ async function startsAndEnds(variables: Variables): Promise<Ended> {
   return { code, stdout, stderr }
 }
 
-t.test('a wrong setting: the process names each one, tells no value, and exits 1', async (t) => {
+t.test('wrong settings: the process names each one without its value, and exits 1', async (t) => {
   const dataDir = t.testdir()
   const cases: [Variables, ...RegExp[]][] = [
-    [{}, /^amo-token-broker: ENCRYPTION_KEYS is missing: .*npm run .*keygen/m],
+    [{}, /^amo-token-broker: ENCRYPTION_KEYS is missing: .*amo-broker keygen/m],
     [
       { DATABASE_URL: 'postgres://amo:canary@127.0.0.1/amo' },
       /^amo-token-broker: ENCRYPTION_KEYS is missing/m,
@@ -97,13 +98,13 @@ t.test('a wrong setting: the process names each one, tells no value, and exits 1
 })
 
 t.test('missing settings are named with the way to get them', async (t) => {
-  await refuses(t, {}, /^ENCRYPTION_KEYS is missing: make one with npm run .*keygen/)
+  await refuses(t, {}, /^ENCRYPTION_KEYS is missing: make one with amo-broker keygen/)
   const { DATABASE_URL } = STANDALONE
   await refuses(
     t,
     { ...EMBEDDED, DATABASE_URL },
     /^DEPLOYMENT_ID is missing: name this deployment/m,
-    /^OPERATOR_KEY is missing: make one with npm run .*keygen/m,
+    /^OPERATOR_KEY is missing: make one with amo-broker keygen/m,
   )
   await refuses(
     t,
@@ -131,7 +132,7 @@ t.test('an integration is set as a whole or not at all', async (t) => {
   )
 })
 
-t.test('a value of the wrong type or size is named, with what it must be', async (t) => {
+t.test('a value of the wrong type or size is named with the requirement', async (t) => {
   for (const [name, schema] of Object.entries(settings.properties)) {
     if ('enum' in schema) {
       const [problem] = await problemsOf({ ...EMBEDDED, [name]: CANARY })
@@ -147,7 +148,7 @@ t.test('a value of the wrong type or size is named, with what it must be', async
   }
 })
 
-t.test('several wrong ones are told at once', async (t) => {
+t.test('all wrong settings are reported at once', async (t) => {
   await refuses(
     t,
     { ...EMBEDDED, INTERNAL_PORT: CANARY, REDIS_ULR: CANARY },
@@ -156,33 +157,119 @@ t.test('several wrong ones are told at once', async (t) => {
   )
 })
 
-t.test('a malformed URL is named and not repeated: it may hold a password', async (t) => {
-  const starts = (name: string, protocols: string) =>
-    new RegExp(`^${name} must be a URL that starts with ${protocols}`)
-  for (const url of ['canary', 'mysql://amo:canary@db/amo', 'postgres://amo:can ary/#@db/amo']) {
-    const postgres = 'postgres:// or postgresql://'
-    await refuses(t, { ...STANDALONE, DATABASE_URL: url }, starts('DATABASE_URL', postgres))
-    const direct = starts('DATABASE_DIRECT_URL', postgres)
-    await refuses(t, { ...STANDALONE, DATABASE_DIRECT_URL: url }, direct)
+t.test(
+  'a malformed URL is named and not repeated, because it may contain a password',
+  async (t) => {
+    const starts = (name: string, protocols: string) =>
+      new RegExp(`^${name} must be a URL that starts with ${protocols}`)
+    for (const url of ['canary', 'mysql://amo:canary@db/amo', 'postgres:5432/canary']) {
+      const postgres = 'postgres:// or postgresql://'
+      await refuses(t, { ...STANDALONE, DATABASE_URL: url }, starts('DATABASE_URL', postgres))
+      const direct = starts('DATABASE_DIRECT_URL', postgres)
+      await refuses(t, { ...STANDALONE, DATABASE_DIRECT_URL: url }, direct)
+    }
+    const redis = starts('REDIS_URL', 'redis:// or rediss://')
+    await refuses(t, { ...STANDALONE, REDIS_URL: 'http://canary@redis' }, redis)
+    const http = (name: string) => starts(name, 'http:// or https://')
+    await refuses(t, { ...EMBEDDED, PUBLIC_URL: 'canary.example' }, http('PUBLIC_URL'))
+    const origin = http('AMO_SANDBOX_ORIGIN')
+    await refuses(t, { ...EMBEDDED, ...AMO, AMO_SANDBOX_ORIGIN: 'canary:3002' }, origin)
+    const redirect = http('AMO_REDIRECT_URI')
+    await refuses(t, { ...EMBEDDED, ...AMO, AMO_REDIRECT_URI: '/canary' }, redirect)
+  },
+)
+
+t.test('a password that is not percent-encoded is named as the cause', async (t) => {
+  for (const name of ['DATABASE_URL', 'DATABASE_DIRECT_URL', 'REDIS_URL']) {
+    const scheme = name === 'REDIS_URL' ? 'redis' : 'postgres'
+    for (const password of [
+      'can#ary',
+      'can/ary',
+      'can?ary',
+      'canary#',
+      '12#34',
+      '12/34',
+      '12?34',
+    ]) {
+      const url = `${scheme}://amo:${password}@canary.example:5432/app`
+      const encode = new RegExp(`^${name} cannot be read: percent-encode`)
+      await refuses(t, { ...REPLICATED, [name]: url }, encode)
+      const encoded = `${scheme}://amo:${encodeURIComponent(password)}@canary.example:5432/app`
+      await refuses(t, { ...REPLICATED, [name]: encoded })
+    }
   }
-  const redis = starts('REDIS_URL', 'redis:// or rediss://')
-  await refuses(t, { ...STANDALONE, REDIS_URL: 'http://canary@redis' }, redis)
-  const http = (name: string) => starts(name, 'http:// or https://')
-  await refuses(t, { ...EMBEDDED, PUBLIC_URL: 'canary.example' }, http('PUBLIC_URL'))
-  const origin = http('AMO_SANDBOX_ORIGIN')
-  await refuses(t, { ...EMBEDDED, ...AMO, AMO_SANDBOX_ORIGIN: 'canary:3002' }, origin)
-  const redirect = http('AMO_REDIRECT_URI')
-  await refuses(t, { ...EMBEDDED, ...AMO, AMO_REDIRECT_URI: '/canary' }, redirect)
 })
 
-t.test('plain http is taken for this machine alone, and for a sandbox', async (t) => {
+t.test('a server URL without a host, or with several, is refused', async (t) => {
+  for (const url of ['postgres:///canary', 'postgres://', 'postgres:///']) {
+    await refuses(t, { ...STANDALONE, DATABASE_URL: url }, /^DATABASE_URL names no host$/)
+  }
+  const several = /^DATABASE_URL names several hosts, and one is supported/
+  for (const hosts of ['canary1:5432,canary2:5432', 'canary1,canary2', 'canary1,canary2:5432']) {
+    await refuses(t, { ...STANDALONE, DATABASE_URL: `postgres://amo:pw@${hosts}/app` }, several)
+  }
+  for (const url of [
+    'postgresql://amo:pw@[::1]:5432/app?sslmode=require',
+    'postgres://db/app',
+    'postgres:///app?host=/var/run/postgresql',
+  ]) {
+    await refuses(t, { ...STANDALONE, DATABASE_URL: url })
+  }
+  await refuses(t, { ...REPLICATED, REDIS_URL: 'rediss://:pw@redis:6379/1' })
+})
+
+t.test('white space, line breaks and a BOM at the ends of a value are removed', async (t) => {
+  const clean = shown(await loadConfig({ ...REPLICATED, ...AMO }))
+  for (const [before, after] of [
+    ['', '\n'],
+    ['', '\r\n'],
+    ['', '\r'],
+    [' ', '  '],
+    ['\ufeff', ''],
+    ['\ufeff', ' \r\n'],
+    ['\t', '\u00a0'],
+  ]) {
+    const all = Object.entries({ ...REPLICATED, ...AMO })
+    const dirty = Object.fromEntries(all.map(([name, value]) => [name, before + value + after]))
+    const read = await loadConfig(dirty)
+    t.same(shown(read), clean)
+    t.equal(read.operatorKey?.reveal(), STANDALONE.OPERATOR_KEY)
+    t.equal(read.integrations[0]?.clientSecret.reveal(), AMO.AMO_CLIENT_SECRET)
+  }
+  await refuses(t, { ...STANDALONE, OPERATOR_KEY: ' \n' }, /^OPERATOR_KEY is missing/)
+})
+
+t.test('quotation marks at an end and control characters inside are refused', async (t) => {
+  for (const [name, value] of Object.entries({ ...STANDALONE, ...AMO })) {
+    for (const [before, after] of [
+      ["'", "'"],
+      ['"', '"'],
+      ['"', ''],
+      ['', "'"],
+    ]) {
+      const problems = await problemsOf({ ...STANDALONE, ...AMO, [name]: before + value + after })
+      t.match(problems.join('\n'), new RegExp(`^${name} begins or ends with a quotation mark`, 'm'))
+      t.notMatch(problems.join('\n'), CANARY)
+    }
+  }
+  for (const character of ['\n', '\r\n', '\t', '\ufeff', '\u0000']) {
+    await refuses(
+      t,
+      { ...EMBEDDED, ...AMO, AMO_CLIENT_SECRET: `canary${character}canary` },
+      /^AMO_CLIENT_SECRET contains a line break or another control character/,
+    )
+  }
+  await refuses(t, { ...EMBEDDED, SOMETHING_ELSE: '"canary"' })
+})
+
+t.test('plain http is accepted only for this machine and for a sandbox', async (t) => {
   const callback = '/api/v1/integrations/amo-crm/callback'
   for (const [name, url] of [
     ['PUBLIC_URL', 'http://canary.example'],
     ['AMO_REDIRECT_URI', `http://canary.example${callback}`],
     ['AMO_REDIRECT_URI', `http://127.0.0.1.canary.example${callback}`],
   ] as const) {
-    // On the origin that PUBLIC_URL has, so that this is all that is wrong.
+    // On the origin of PUBLIC_URL, so that nothing else is wrong.
     const rest = name === 'PUBLIC_URL' ? {} : AMO
     await refuses(t, { ...EMBEDDED, ...rest, [name]: url }, new RegExp(`^${name} must be https`))
   }
@@ -191,7 +278,7 @@ t.test('plain http is taken for this machine alone, and for a sandbox', async (t
     const local = { ...AMO, PUBLIC_URL: origin, AMO_REDIRECT_URI: origin + callback }
     await refuses(t, { ...EMBEDDED, ...local })
   }
-  // A sandbox holds nothing real, and stands beside the broker under docker compose.
+  // A sandbox has no real tokens, and runs beside the broker under docker compose.
   await refuses(t, { ...EMBEDDED, ...AMO, AMO_SANDBOX_ORIGIN: 'http://sandbox:3002' })
 })
 
@@ -207,7 +294,7 @@ t.test('a redirect URI on another origin than PUBLIC_URL is refused', async (t) 
   await refuses(t, { ...EMBEDDED, ...AMO, PUBLIC_URL: 'https://broker.example/' })
 })
 
-t.test('ENCRYPTION_KEYS: what is wrong is told without any key material', async (t) => {
+t.test('ENCRYPTION_KEYS: the problem is reported without key material', async (t) => {
   const material = Buffer.alloc(32, 7).toString('base64')
   for (const [keys, problem] of [
     [material, /each key is id:base64/],
@@ -221,12 +308,15 @@ t.test('ENCRYPTION_KEYS: what is wrong is told without any key material', async 
     ['k1', /key k1 has 0 bytes/],
     [`${key('k1', 1)},${key('k1', 7)}`, /key id k1 appears twice/],
     [`${key('k1', 1)},${key('k2', 7, 31)}`, /key k2 has 31 bytes/],
+    [`zero:${Buffer.alloc(32).toString('base64')}`, /key zero is not random/],
+    [`same:${Buffer.alloc(32, 7).toString('base64')}`, /key same is not random/],
+    [`word:${Buffer.alloc(32, 'password').toString('base64')}`, /key word is not random/],
   ] as const) {
     const problems = await problemsOf({ ENCRYPTION_KEYS: keys })
     t.equal(problems.length, 1, problems.join())
     t.match(problems[0], /^ENCRYPTION_KEYS is malformed: /)
     t.match(problems[0], problem)
-    t.notMatch(problems[0], /BwcH|0707/, 'no key material')
+    t.notMatch(problems[0], /BwcH|BwgJ|0707|cGFzc3dv/, 'no key material')
   }
   const { keyRing } = await loadConfig({ ENCRYPTION_KEYS: `${key('new', 1)}, ${key('old', 2)}` })
   t.same(keyRing.keyIds, ['new', 'old'])
@@ -236,11 +326,56 @@ t.test('OPERATOR_KEY: a short one is refused', async (t) => {
   await refuses(
     t,
     { ...STANDALONE, OPERATOR_KEY: 'canary' },
-    /^OPERATOR_KEY must have at least 24 characters: make one with npm run .*keygen/,
+    /^OPERATOR_KEY must have at least 24 characters: make one with amo-broker keygen/,
   )
 })
 
-t.test('a near miss of a setting is named with the right one', async (t) => {
+t.test('OPERATOR_KEY: one that is not random is refused', async (t) => {
+  for (const key of ['a'.repeat(64), 'secret'.repeat(5), '0101'.repeat(10)]) {
+    await refuses(t, { ...STANDALONE, OPERATOR_KEY: key }, /^OPERATOR_KEY is not random: make one/)
+  }
+})
+
+t.test('NODE_TLS_REJECT_UNAUTHORIZED=0 is refused', async (t) => {
+  const text = /^NODE_TLS_REJECT_UNAUTHORIZED=0 switches off all checks of certificates/
+  await refuses(t, { ...STANDALONE, NODE_TLS_REJECT_UNAUTHORIZED: '0' }, text)
+  await loadConfig({ ...STANDALONE, NODE_TLS_REJECT_UNAUTHORIZED: '1' })
+})
+
+t.test('connections that others on the way can read are named', async (t) => {
+  const found = async (settings: Record<string, string>) =>
+    findWeaknesses(await loadConfig({ ...STANDALONE, ...settings })).map((each) => each.found)
+  for (const safe of [
+    'postgres://user:canary@localhost/db',
+    'postgres://user:canary@127.0.0.1/db',
+    'postgres://user:canary@[::1]/db',
+    'postgres:///canary?host=/var/run/postgresql',
+    'postgres://user:canary@db.example.com/db?sslmode=verify-full',
+    'postgres://user:canary@db.example.com/db?sslmode=require',
+  ]) {
+    t.same(await found({ DATABASE_URL: safe }), [], safe)
+  }
+  for (const [url, text] of [
+    ['postgres://user:canary@db.example.com/db', /^DATABASE_URL: .*db.example.com may be unenc/],
+    ['postgres://user:canary@db/db?sslmode=no-verify', /^DATABASE_URL: .* db is not checked/],
+  ] as const) {
+    const [first = '', ...others] = await found({ DATABASE_URL: url })
+    t.match(first, text)
+    t.same(others, [], 'DATABASE_DIRECT_URL is the same')
+    t.notMatch(first, /canary/)
+  }
+  const local = { DATABASE_URL: 'postgres://user:canary@localhost/db' }
+  t.same(await found({ ...local, REDIS_URL: 'redis://:canary@localhost:6379' }), [])
+  t.same(await found({ ...local, REDIS_URL: 'rediss://:canary@redis.example.com' }), [])
+  const [redis = ''] = await found({ ...local, REDIS_URL: 'redis://:canary@redis.example.com' })
+  t.match(redis, /^REDIS_URL: the connection to redis.example.com is not encrypted/)
+  const cluster = 'redis+cluster://:canary@127.0.0.1:1,10.0.0.7:2'
+  t.match(await found({ ...local, REDIS_URL: cluster }), [/10.0.0.7 is not encrypted/])
+  const encrypted = cluster.replace('redis+', 'rediss+')
+  t.same(await found({ ...local, REDIS_URL: encrypted }), [])
+})
+
+t.test('a misspelt setting is named with the right one', async (t) => {
   for (const [name, right] of [
     ['DATABASE_ULR', 'DATABASE_URL'],
     ['DATABASEURL', 'DATABASE_URL'],
@@ -258,7 +393,7 @@ t.test('a near miss of a setting is named with the right one', async (t) => {
   }
 })
 
-t.test('other programs’ variables are not taken for near misses', async (t) => {
+t.test('variables of other programs do not count as misspelt settings', async (t) => {
   const names = `PATH HOME LANG LC_ALL TZ PWD OLDPWD SHLVL SHELL USER LOGNAME TERM COLORTERM HOSTNAME HOST
     PORT DISPLAY EDITOR TMPDIR XDG_DATA_DIRS XDG_DATA_HOME SSH_AUTH_SOCK LS_COLORS _ CI DEBUG NO_COLOR
     FORCE_COLOR HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy SSL_CERT_FILE NODE_ENV NODE_OPTIONS NODE_VERSION
@@ -277,9 +412,9 @@ t.test('other programs’ variables are not taken for near misses', async (t) =>
 })
 
 t.test('the sandbox’s settings may stand in the same .env', async (t) => {
-  const source = readFileSync(new URL('../src/sandbox/main.ts', import.meta.url), 'utf8')
+  const source = readFileSync(new URL('../src/sandbox/command-line.ts', import.meta.url), 'utf8')
   const names = new Set(source.match(/\bSANDBOX_[A-Z_]+\b/g))
-  t.ok(names.size > 5, 'src/sandbox/main.ts names its settings')
+  t.ok(names.size > 5, 'src/sandbox/command-line.ts names its settings')
   const others = [...names].filter((name) => !(name in settings.properties))
   await refuses(t, { ...EMBEDDED, ...Object.fromEntries(others.map((name) => [name, '1'])) })
 })
@@ -294,12 +429,12 @@ t.test('an empty variable counts as absent', async (t) => {
   t.equal(mode, 'standalone')
 })
 
-/** A Config without what is an object of its own each time. */
+/** Returns a Config without the objects that are created anew each time. */
 function shown({ keyRing, ...rest }: Config) {
   return { ...rest, keyIds: keyRing.keyIds }
 }
 
-t.test('the mode follows from the storage that is set', async (t) => {
+t.test('the storage settings determine the mode', async (t) => {
   const embedded = await loadConfig(EMBEDDED)
   t.match(shown(embedded), {
     mode: 'embedded',
@@ -318,7 +453,7 @@ t.test('the mode follows from the storage that is set', async (t) => {
   t.equal(replicated.databaseDirectUrl?.reveal(), 'postgres://direct/x')
 })
 
-t.test('the defaults are the documented ones', async (t) => {
+t.test('the defaults match the documentation', async (t) => {
   t.match(shown(await loadConfig(EMBEDDED)), {
     dataDir: './data',
     internal: { host: '127.0.0.1', port: 3000 },
@@ -336,7 +471,7 @@ t.test('the defaults are the documented ones', async (t) => {
   })
 })
 
-t.test('TRUST_PROXY: so many proxies, or these; never everybody', async (t) => {
+t.test('TRUST_PROXY: a number of proxies or their addresses, never all', async (t) => {
   for (const [text, expected] of [
     ['false', false],
     ['true', 1],
@@ -390,7 +525,7 @@ t.test('.env.example', async (t) => {
   })
 
   await t.test(
-    'as it is, only ENCRYPTION_KEYS is missing; commented lines change nothing',
+    'unchanged, it lacks only ENCRYPTION_KEYS; commented lines change nothing',
     async (t) => {
       const asItIs = parseEnv(example) as Variables
       await refuses(t, asItIs, /^ENCRYPTION_KEYS is missing/)
@@ -402,16 +537,19 @@ t.test('.env.example', async (t) => {
     },
   )
 
-  await t.test('docker-compose.yml hands on all of them but what the image settles', async (t) => {
-    const compose = readFileSync('docker-compose.yml', 'utf8')
-    const missing = Object.keys(settings.properties).filter(
-      (name) => !compose.includes(`    ${name}: \${${name}:-`),
-    )
-    t.same(missing.toSorted(), [...OF_THE_IMAGE, 'SANDBOX_PORT'].toSorted())
-  })
+  await t.test(
+    'docker-compose.yml passes on every setting that the image does not set',
+    async (t) => {
+      const compose = readFileSync('docker-compose.yml', 'utf8')
+      const missing = Object.keys(settings.properties).filter(
+        (name) => !compose.includes(`    ${name}: \${${name}:-`),
+      )
+      t.same(missing.toSorted(), [...OF_THE_IMAGE, 'SANDBOX_PORT'].toSorted())
+    },
+  )
 })
 
-t.test('a cache that the heap has no room for is refused at the start', async (t) => {
+t.test('a cache larger than the heap allows is refused at the start', async (t) => {
   const mib = 2 ** 20
   for (const [accounts, heapMib, fits] of [
     [10_000, 512, true],
@@ -429,7 +567,7 @@ t.test('a cache that the heap has no room for is refused at the start', async (t
   t.match(stderr, /CACHE_ACCOUNTS=100000 needs a heap of 782 MB.*--max-old-space-size/)
 })
 
-t.test('--help says what there is', async (t) => {
+t.test('--help lists the options', async (t) => {
   const child = spawn(process.execPath, ['src/main.ts', '--help'], {
     env: { PATH: process.env.PATH },
   })

@@ -1,12 +1,26 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import { consent } from '../src/cli/demo-consent.ts'
+import { openBroker } from '../src/broker.ts'
+import { consent } from '../src/cli/project/demo-consent.ts'
+import { loadConfig } from '../src/config/load-config.ts'
+import { openDatabase } from '../src/db/database.ts'
+import { migrateToLatest } from '../src/db/migrate.ts'
+import { examineDataDir } from '../src/doctor/data-dir.ts'
 import {
   connectAccount,
   ENCRYPTION_KEYS,
@@ -15,11 +29,13 @@ import {
   until,
 } from './support/broker.ts'
 import { CLI } from './support/cli.ts'
+import { prepareEmbeddedStorage } from './support/embedded-storage.ts'
 import { freePorts } from './support/ports.ts'
+import { underLoad } from './support/under-load.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
-// They mostly wait: for PGlite to make its folder, and for tokens to grow old.
+// They mostly wait for PGlite to create its directory, and for tokens to expire.
 t.jobs = 2
 
 async function portPair(): Promise<[internal: number, open: number]> {
@@ -27,7 +43,24 @@ async function portPair(): Promise<[internal: number, open: number]> {
   return [internal, open]
 }
 
-/** Runs a script of ours to its end. */
+/**
+ * Creates a folder that is removed after the brokers of the test have ended. tap removes its own
+ * fixture folders before.
+ */
+function makeFolder(test: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'amo-embedded-'))
+  test.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** Returns a data directory of this test with initialised storage in it. */
+async function preparedDataDir(test: Test): Promise<string> {
+  const dataDir = makeFolder(test)
+  await prepareEmbeddedStorage(t, dataDir)
+  return dataDir
+}
+
+/** Runs a script of package.json to its end. */
 async function run(script: string, env: Record<string, string>, args: string[] = [], cwd = ROOT) {
   const child = spawn(process.execPath, [script, ...args], {
     cwd,
@@ -40,7 +73,7 @@ async function run(script: string, env: Record<string, string>, args: string[] =
   return { code, stdout, stderr }
 }
 
-/** A port that somebody else listens on. */
+/** Returns a port that another process uses. */
 async function takenPort(t: Test): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -49,10 +82,31 @@ async function takenPort(t: Test): Promise<number> {
 }
 
 t.test(
-  'operator.key is made once, for its owner alone, and kept over a restart',
+  'a start that fails half-way closes what it opened, and the next one succeeds',
   { buffered: true },
   async (t) => {
-    const dataDir = join(t.testdir(), 'made', 'by-the-broker')
+    // A file in the place of a directory makes the start fail after the lock was taken, and after
+    // the database was opened.
+    for (const obstacle of ['pglite', 'spool']) {
+      const dataDir = t.testdir({ [obstacle]: 'in the way' })
+      const config = await loadConfig({ DATA_DIR: dataDir, ENCRYPTION_KEYS })
+      const log = pino({ level: 'silent' })
+      await t.rejects(openBroker(config, log), obstacle)
+      rmSync(join(dataDir, obstacle))
+      const broker = await openBroker(config, log)
+      await broker.start()
+      t.equal(broker.health.readiness().status, 'ok')
+      await broker.close()
+      await (await openBroker(config, log)).close()
+    }
+  },
+)
+
+t.test(
+  'operator.key is created once, readable by its owner only, and survives a restart',
+  { buffered: true },
+  async (t) => {
+    const dataDir = join(makeFolder(t), 'made', 'by-the-broker')
     const file = join(dataDir, 'operator.key')
     const env = { OPERATOR_KEY: '' }
     const ports = await portPair()
@@ -81,10 +135,38 @@ t.test(
 )
 
 t.test(
+  'an existing folder with mode 0755: files 0600, folders 0700; the doctor names open ones',
+  { buffered: true },
+  async (t) => {
+    const dataDir = await preparedDataDir(t)
+    const all = () =>
+      [dataDir].concat(
+        readdirSync(dataDir, { recursive: true, withFileTypes: true }).map((entry) =>
+          join(entry.parentPath, entry.name),
+        ),
+      )
+    for (const path of all()) chmodSync(path, statSync(path).isDirectory() ? 0o755 : 0o644)
+    const config = await loadConfig({ DATA_DIR: dataDir, ENCRYPTION_KEYS })
+    const modeFindings = async () =>
+      (await examineDataDir(config)).filter(({ found }) => /other users/.test(found))
+    const [finding] = await modeFindings()
+    t.match(finding, { verdict: 'warn', remedy: /chmod -R go-rwx/ })
+    const database = await openDatabase(config, pino({ level: 'silent' }))
+    const modes = () => [...new Set(all().map((path) => (statSync(path).mode & 0o777).toString(8)))]
+    t.same(modes().toSorted(), ['600', '700'])
+    t.same(await modeFindings(), [])
+    await database.withDirect(migrateToLatest)
+    t.equal(statSync(dataDir).mode & 0o777, 0o700, 'nobody gets to the files that PGlite makes')
+    await database.close()
+    t.same(modes().toSorted(), ['600', '700'])
+  },
+)
+
+t.test(
   'tokens survive a stop and a kill, and are refreshed afterwards',
   { buffered: true },
   async (t) => {
-    const dataDir = t.testdir()
+    const dataDir = await preparedDataDir(t)
     const ports = await portPair()
     const sandbox = await startSandbox(t, { publicPort: ports[1] })
     const options = { dataDir, ports, sandbox }
@@ -118,10 +200,10 @@ t.test(
 )
 
 t.test(
-  'a second process on the same DATA_DIR is refused, and the first goes on',
+  'a second process on the same DATA_DIR is refused, and the first continues',
   { buffered: true },
   async (t) => {
-    const dataDir = t.testdir()
+    const dataDir = await preparedDataDir(t)
     const ports = await portPair()
     const sandbox = await startSandbox(t, { publicPort: ports[1] })
     const first = await startBroker(t, { dataDir, ports, sandbox })
@@ -145,12 +227,16 @@ t.test(
 )
 
 t.test(
-  'tokens of ten seconds are refreshed before they end, and no read meets a dead one',
+  'tokens of ten seconds are refreshed before they expire, and no read gets a dead one',
   { buffered: true },
   async (t) => {
     const ports = await portPair()
-    const sandbox = await startSandbox(t, { publicPort: ports[1], accessTtlSeconds: 10 })
-    const broker = await startBroker(t, { ports, sandbox })
+    const sandbox = await startSandbox(t, {
+      publicPort: ports[1],
+      accessTtlSeconds: underLoad(10),
+    })
+    const dataDir = await preparedDataDir(t)
+    const broker = await startBroker(t, { dataDir, ports, sandbox })
     await connectAccount(broker)
     const seen = new Set<number>()
     await until(
@@ -169,10 +255,10 @@ t.test(
 )
 
 t.test(
-  'a taken port: the message names the setting, and the exit code is 1',
+  'a port in use: the message names the setting, and the exit code is 1',
   { buffered: true },
   async (t) => {
-    const folder = t.testdir()
+    const folder = makeFolder(t)
     await Promise.all(
       ['INTERNAL_PORT', 'PUBLIC_PORT'].map(async (name, index) => {
         const port = String(await takenPort(t))
@@ -191,7 +277,10 @@ t.test(
   },
 )
 
-/** The demo writes into `.demo` of its working directory: one of its own, so that it destroys nobody else's. */
+/**
+ * The demo writes to `.demo` in its working directory. A separate one protects the developer's
+ * `.demo`.
+ */
 function demoFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'amo-demo-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -206,7 +295,7 @@ async function demoPorts() {
 }
 
 t.test(
-  'npm run demo shows the main job, ends well, and leaves nothing running',
+  'npm run demo shows a refresh, exits with 0, and leaves no process',
   { buffered: true },
   async (t) => {
     const folder = demoFolder(t)
@@ -235,7 +324,7 @@ t.test(
 )
 
 t.test(
-  'npm run demo: a taken port is named with its setting, and nothing is started',
+  'npm run demo: a port in use is named with its setting, and nothing is started',
   { buffered: true },
   async (t) => {
     const folder = demoFolder(t)

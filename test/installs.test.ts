@@ -1,8 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { ONBOARDING_STEPS } from '../src/onboarding/steps.ts'
+import { ONBOARDING_STEPS } from '../src/lib/failpoint.ts'
 import { installUrl } from '../src/sandbox/callback-urls.ts'
 import { sendInstall } from '../src/sandbox/server-calls.ts'
 import {
@@ -13,11 +10,13 @@ import {
   type TestSandbox,
   until,
 } from './support/broker.ts'
+import { assertPresentedOnce, startBrokerWithSandbox } from './support/broker-with-sandbox.ts'
 import { ask, fromManyAddresses } from './support/clients.ts'
+import { makeDataDir } from './support/data-dir.ts'
 import { createDatabase, query } from './support/database.ts'
 import { freePorts } from './support/ports.ts'
 import { startProxy } from './support/proxy.ts'
-import { presentedOnce, setStage } from './support/stage.ts'
+import { underLoad } from './support/under-load.ts'
 
 const PATH = '/api/v1/integrations/amo-crm/callback'
 
@@ -41,22 +40,22 @@ const acceptInstalls = (databaseUrl: string) =>
 const inboxOf = (databaseUrl: string) =>
   query(databaseUrl, `select origin, outcome, domain, pair from amo_inbox order by "receivedAt"`)
 
-/** A sandbox, a database, and what brokers that follow one another have in common. */
+/** Creates a sandbox, a database, and the settings that consecutive brokers share. */
 async function setTheatre(t: Test) {
   const databaseUrl = await createDatabase(t)
   const [internal = 0, open = 0] = await freePorts(2)
   const sandbox = await startSandbox(t, { publicPort: open })
-  const dataDir = mkdtempSync(join(tmpdir(), 'amo-test-'))
-  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
-  const options: BrokerOptions = { databaseUrl, sandbox, dataDir, ports: [internal, open] }
+  const dataDir = makeDataDir(t)
+  const ports: [number, number] = [internal, open]
+  const options: BrokerOptions = { databaseUrl, sandbox, dataDir, ports, ownProcess: true }
   return { databaseUrl, sandbox, options, publicUrl: `http://127.0.0.1:${open}` }
 }
 
 t.test('an installation inside the CRM', async (t) => {
-  const stage = await setStage(t, { connect: false })
+  const stage = await startBrokerWithSandbox(t, { connect: false })
   const { broker, sandbox, databaseUrl } = stage
 
-  await t.test('is not taken unless the integration accepts it', async (t) => {
+  await t.test('403: refused unless the integration accepts installations', async (t) => {
     t.equal((await install(sandbox)).status, 400)
     const { account, integration } = grantee(sandbox)
     const code = sandbox.world.grants.issueCode(account, integration)
@@ -67,7 +66,7 @@ t.test('an installation inside the CRM', async (t) => {
   await acceptInstalls(databaseUrl)
   await until(async () => (await broker.get('/integrations/amocrm')).body.accepts_installs)
 
-  await t.test('arrives pending: kept alive, and handed to nobody', async (t) => {
+  await t.test('pending: kept alive, and served to no client', async (t) => {
     const call = await install(sandbox)
     t.equal(call.status, 200)
     await until(async () => (await stage.row()).status === 'pending')
@@ -81,22 +80,25 @@ t.test('an installation inside the CRM', async (t) => {
     t.match(await broker.get('/tokens/demo'), { status: 409 })
   })
 
-  await t.test('POST /accounts/:account/approve 200: from then on it is handed out', async (t) => {
-    t.match(await broker.post('/accounts/demo/approve', undefined), {
-      status: 200,
-      body: { status: 'active' },
-    })
-    await until(async () => (await broker.get('/tokens/demo')).status === 200)
-  })
+  await t.test(
+    'POST /accounts/:account/approve 200: its token is served from then on',
+    async (t) => {
+      t.match(await broker.post('/accounts/demo/approve', undefined), {
+        status: 200,
+        body: { status: 'active' },
+      })
+      await until(async () => (await broker.get('/tokens/demo')).status === 200)
+    },
+  )
 
-  await t.test('again in the same account: it was approved before', async (t) => {
+  await t.test('installed again in an approved account: active at once', async (t) => {
     const { generation } = await stage.row()
     t.equal((await install(sandbox)).status, 200)
     await until(async () => Number((await stage.row()).generation) > Number(generation))
     t.equal((await stage.row()).status, 'active')
   })
 
-  await t.test('replayed: presented once', async (t) => {
+  await t.test('replayed: the code is presented once', async (t) => {
     const { account, integration } = grantee(sandbox, 'replayed')
     const code = sandbox.world.grants.issueCode(account, integration)
     const url = installUrl(integration, account, code)
@@ -122,7 +124,7 @@ t.test('an installation inside the CRM', async (t) => {
     t.equal((await fetch(link, { redirect: 'manual' })).status, 302)
   })
 
-  await t.test('in another shape than the provider’s: refused, nothing is stored', async (t) => {
+  await t.test('malformed: refused, nothing is stored', async (t) => {
     const { account, integration } = grantee(sandbox)
     const code = sandbox.world.grants.issueCode(account, integration)
     const good = new URL(installUrl(integration, account, code))
@@ -145,7 +147,7 @@ t.test('an installation inside the CRM', async (t) => {
     t.equal((await inboxOf(databaseUrl)).length, length)
     t.equal(sandbox.world.books.totals.reusedCodes, 0)
   })
-  presentedOnce(t, stage)
+  assertPresentedOnce(t, stage)
 })
 
 t.test('PostgreSQL hangs: the callback is on disk, and survives kill -9', async (t) => {
@@ -173,21 +175,21 @@ t.test('PostgreSQL hangs: the callback is on disk, and survives kill -9', async 
     (await inboxOf(databaseUrl)).map(({ outcome }) => outcome),
     ['pending', 'pending', 'pending'],
   )
-  t.match(second.log(), /kept callback stored/)
+  t.match(second.log(), /spooled callback stored/)
   t.equal(sandbox.world.books.totals.codeExchanges, 3)
   t.equal(sandbox.world.books.totals.reusedCodes, 0)
 })
 
-t.test('kill -9 at every step: the next start goes on', { timeout: 200_000 }, async (t) => {
+t.test('kill -9 at every step: the next start continues', { timeout: 200_000 }, async (t) => {
   const { databaseUrl, sandbox, options } = await setTheatre(t)
-  const first = await startBroker(t, options)
+  const first = await startBroker(t, { ...options, ownProcess: false })
   await acceptInstalls(databaseUrl)
-  await first.stop('SIGKILL')
-  /** The code is on its way or was: whether it is spent cannot be known, so it is not presented again. */
-  const isUnknown = (step: string) => step === 'presented' || step === 'answered'
-  for (const step of ONBOARDING_STEPS.filter((each) => each !== 'spooled')) {
+  await first.stop()
+  /** The code was sent or is being sent. It may be spent, so it is not presented again. */
+  const isUnknown = (step: string) => step === 'code_presented' || step === 'code_response_read'
+  for (const step of ONBOARDING_STEPS.filter((each) => each !== 'callback_spooled')) {
     await t.test(step, async (t) => {
-      const subdomain = `killed-${step.replace('_', '-')}`
+      const subdomain = `killed-${step.replaceAll('_', '-')}`
       const killed = await startBroker(t, {
         ...options,
         env: { NODE_OPTIONS: '--import=./test/support/kill-at.ts', KILL_AT: step },
@@ -195,21 +197,21 @@ t.test('kill -9 at every step: the next start goes on', { timeout: 200_000 }, as
       await install(sandbox, subdomain)
       await until(() => killed.process.signalCode === 'SIGKILL', 20_000)
       await query(databaseUrl, `update amo_inbox set "leaseUntil" = now() where owner is not null`)
-      const next = await startBroker(t, options)
+      const next = await startBroker(t, { ...options, ownProcess: false })
       const row = async () => (await inboxOf(databaseUrl)).at(-1)
       await until(async () => typeof (await row())?.outcome === 'string', 30_000)
       const accounts = (await next.get('/accounts')).body.accounts as { domain: string }[]
       const isIn = accounts.some(({ domain }) => domain === `${subdomain}.amocrm.ru`)
       t.match(await row(), { outcome: isUnknown(step) ? 'interrupted' : 'pending' })
       t.equal(isIn, !isUnknown(step))
-      await next.stop('SIGKILL')
+      await next.stop()
     })
   }
   t.equal(sandbox.world.books.totals.reusedCodes, 0, 'no code was presented twice')
 })
 
-t.test('a flood of junk codes while refreshes go on', async (t) => {
-  const stage = await setStage(t, { env: { PACE_PER_SECOND: '2' } })
+t.test('a flood of invalid codes during refreshes', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { env: { PACE_PER_SECOND: '2' } })
   const { broker, sandbox, databaseUrl } = stage
   await acceptInstalls(databaseUrl)
   await until(async () => (await broker.get('/integrations/amocrm')).body.accepts_installs)
@@ -235,7 +237,7 @@ t.test('a flood of junk codes while refreshes go on', async (t) => {
     const beganMs = performance.now()
     await stage.makeDue()
     await until(async () => Number((await stage.row()).generation) > Number(generation))
-    t.ok(performance.now() - beganMs < 5_000, 'the refresh was not held up')
+    t.ok(performance.now() - beganMs < underLoad(5_000), 'the refresh was not held up')
     t.ok(before > 0, 'while junk was waiting')
   }
   const { totals } = sandbox.world.books
@@ -243,7 +245,7 @@ t.test('a flood of junk codes while refreshes go on', async (t) => {
   t.match((await broker.get('/integrations/amocrm')).body, { last_error: null, breakers: [] })
   t.match((await broker.get('/health/ready')).body, { status: 'ok' })
 
-  await t.test('one address alone is limited, and the inbox has an end', async (t) => {
+  await t.test('limits per address and on the size of the inbox', async (t) => {
     const statuses = new Set<number>()
     for (let index = 0; index < 80; index += 1) {
       statuses.add((await ask(broker.publicUrl, 'GET', junk(10_000 + index))).status)
@@ -261,7 +263,7 @@ t.test('a flood of junk codes while refreshes go on', async (t) => {
     t.equal((await broker.get('/tokens/demo')).status, 200)
   })
 
-  await t.test('a host that says 401 changes no client secret', async (t) => {
+  await t.test('a host that responds 401 changes no client secret', async (t) => {
     await query(databaseUrl, `delete from amo_inbox where origin = 'install'`)
     sandbox.world.faults.set([{ fault: 'unauthorized_without_hint', endpoint: 'token', times: 1 }])
     t.equal((await asker(broker.publicUrl, 'GET', junk(30_000))).status, 200)
@@ -270,8 +272,8 @@ t.test('a flood of junk codes while refreshes go on', async (t) => {
   })
 })
 
-t.test('POST /accounts/exchange-api-key: the code comes by the callback', async (t) => {
-  const stage = await setStage(t, { connect: false })
+t.test('POST /accounts/exchange-api-key: the code arrives at the callback', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { connect: false })
   const { broker, sandbox, databaseUrl } = stage
   const { account, integration } = grantee(sandbox)
   const order = {
@@ -282,7 +284,7 @@ t.test('POST /accounts/exchange-api-key: the code comes by the callback', async 
   }
   const begin = (change = {}) => broker.post('/accounts/exchange-api-key', { ...order, ...change })
 
-  await t.test('422: what the provider refuses is told with its remedy', async (t) => {
+  await t.test('422: a refusal of the provider, with its remedy', async (t) => {
     t.match(await begin(), {
       status: 422,
       body: { code: 'exchange_refused', outcome: 'api_key_no_rights', remedy: /Install/ },
@@ -300,7 +302,7 @@ t.test('POST /accounts/exchange-api-key: the code comes by the callback', async 
     t.equal((await begin({ integration: 'none' })).status, 404)
   })
 
-  await t.test('202, then connected: an account that was asked for is active', async (t) => {
+  await t.test('202, then connected: a requested account is active', async (t) => {
     const { status, body } = await begin()
     t.equal(status, 202)
     t.match(body, { domain: 'demo.amocrm.ru' })
@@ -310,7 +312,7 @@ t.test('POST /accounts/exchange-api-key: the code comes by the callback', async 
     t.equal((await broker.get('/tokens/demo')).status, 200)
   })
 
-  await t.test('429: once in five minutes, known without asking the provider', async (t) => {
+  await t.test('429: once in five minutes, without a call to the provider', async (t) => {
     for (const change of [{}, { login: 'ADMIN@example.com' }, { domain: 'demo.amocrm.ru' }]) {
       const answer = await begin(change)
       t.match(answer, { status: 429, body: { code: 'exchange_too_soon' } })
@@ -323,7 +325,7 @@ t.test('POST /accounts/exchange-api-key: the code comes by the callback', async 
     t.match(await begin(), { status: 429 }, 'and the provider’s own word is handed on')
   })
 
-  await t.test('a code that never comes, a state that was made up', async (t) => {
+  await t.test('a code that never arrives, a forged state', async (t) => {
     const [late] = await query<{ id: string }>(
       databaseUrl,
       `insert into amo_exchanges (integration, domain, "userHash", "createdBy", "createdAt")

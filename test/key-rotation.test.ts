@@ -1,10 +1,9 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { SEALED_COLUMNS } from '../src/keys/sealed-columns.ts'
+import { SEALED_COLUMNS } from '../src/vault/sealed-places.ts'
 import {
   connectAccount,
   OPERATOR_KEY,
@@ -13,40 +12,44 @@ import {
   type TestBroker,
   until,
 } from './support/broker.ts'
+import { assertPresentedOnce } from './support/broker-with-sandbox.ts'
+import { makeDataDir } from './support/data-dir.ts'
 import { createDatabase, redisUrl } from './support/database.ts'
+import { makeEndpoint } from './support/endpoints.ts'
 import { newKey, reseal, sealedUnder } from './support/keys.ts'
 import { freePorts } from './support/ports.ts'
-import { presentedOnce } from './support/stage.ts'
 
 const OLD = newKey('old')
 const NEW = newKey('new')
 
 function spoolOf(dataDir: string): string[] {
   const folder = join(dataDir, 'spool')
-  return readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'))
+  const files = readdirSync(folder).filter((name) => name.endsWith('.kept'))
+  return files.map((name) => readFileSync(join(folder, name), 'utf8'))
 }
 
 async function copiesOf(t: Test, deploymentId: string): Promise<string[]> {
   const redis = new Redis(redisUrl())
   t.teardown(() => redis.disconnect())
-  const keys = await redis.keys(`amo:${deploymentId}:kept:*`)
+  const keys = await redis.keys(`{amo:${deploymentId}:kept}:*`)
   return (await Promise.all(keys.map((key) => redis.hvals(key)))).flat()
 }
 
 t.test(
-  'the key is rotated under 200 callers: no request is lost, nothing is left under the old one',
+  'key rotation under 200 callers: no request fails, and no value stays under the old key',
   async (t) => {
     const databaseUrl = await createDatabase(t)
     const deploymentId = new URL(databaseUrl).pathname.slice(1)
     const [a = 0, aOpen = 0, b = 0, bOpen = 0] = await freePorts(4)
     const sandbox = await startSandbox(t, { publicPort: aOpen, accessTtlSeconds: 30 })
     const replicas = [
-      { ports: [a, aOpen] as [number, number], dataDir: mkdtempSync(join(tmpdir(), 'amo-test-')) },
-      { ports: [b, bOpen] as [number, number], dataDir: mkdtempSync(join(tmpdir(), 'amo-test-')) },
+      { ports: [a, aOpen] as [number, number], dataDir: makeDataDir(t) },
+      { ports: [b, bOpen] as [number, number], dataDir: makeDataDir(t) },
     ]
     const redirect = `http://127.0.0.1:${aOpen}/api/v1/integrations/amo-crm/callback`
     const start = (index: number, keys: string) =>
       startBroker(t, {
+        ownProcess: true,
         databaseUrl,
         sandbox,
         ports: replicas[index]?.ports ?? [0, 0],
@@ -56,6 +59,9 @@ t.test(
     const running = [await start(0, OLD), await start(1, OLD)]
     await connectAccount(running[0] as TestBroker)
     await broken(running[0] as TestBroker)
+    const hook = { name: 'hook', url: 'https://8.8.8.8/hook', types: ['endpoint.test'] }
+    await makeEndpoint(running[0] as TestBroker, hook)
+    await (running[0] as TestBroker).post('/endpoints/hook/rotate-secret', {})
 
     const inService = new Set([0, 1])
     const underWay = [0, 0]
@@ -78,7 +84,7 @@ t.test(
         await delay(600)
       }
     })
-    /** As a load balancer does: taken out, drained, started anew, taken in. */
+    /** Restarts like behind a load balancer: removed, drained, restarted, added again. */
     const restart = async (index: number, keys: string) => {
       inService.delete(index)
       await until(() => underWay[index] === 0, 30_000)
@@ -105,7 +111,7 @@ t.test(
       () => running.every((each) => /encryption key is no longer in use/.test(each.log())),
       30_000,
     )
-    // A quick machine has done all this within the life of one token.
+    // A fast machine does all this within the life of one token.
     await until(() => sandbox.world.books.totals.refreshes > 0, 30_000)
     await restart(0, NEW)
     await restart(1, NEW)
@@ -122,6 +128,9 @@ t.test(
     const sealed = new Set(await sealedUnder(databaseUrl, 'new'))
     for (const place of sealed) t.ok(known.includes(place), `${place} is in SEALED_COLUMNS`)
     t.ok(sealed.has('amo_tokens.refreshToken') && sealed.has('amo_deployment.rootSecret'))
+    for (const column of ['target', 'signingSecret', 'previousSecret']) {
+      t.ok(sealed.has(`amo_endpoints.${column}`), column)
+    }
     const kept = [
       ...replicas.flatMap(({ dataDir }) => spoolOf(dataDir)),
       ...(await copiesOf(t, deploymentId)),
@@ -129,12 +138,11 @@ t.test(
     t.ok(kept.length > 0, 'answers are kept')
     for (const each of kept) t.match(each, /^new\./)
     t.ok(sandbox.world.books.totals.refreshes > 0, 'it was refreshed all the while')
-    presentedOnce(t, { sandbox })
-    for (const { dataDir } of replicas) rmSync(dataDir, { recursive: true, force: true })
+    assertPresentedOnce(t, { sandbox })
   },
 )
 
-/** A code that cannot be exchanged stays in the inbox for a while, sealed. */
+/** Stores a code that cannot be exchanged, which stays sealed in the inbox for a while. */
 async function broken(broker: TestBroker): Promise<void> {
   const { body } = await broker.post('/connect-links', { integration: 'amocrm' })
   const opened = await fetch(body.url, { redirect: 'manual' })

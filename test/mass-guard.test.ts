@@ -1,13 +1,15 @@
-import pg from 'pg'
 import t, { type Test } from 'tap'
-import type { AccountKey } from '../src/accounts/account-key.ts'
-import { type Claim, claimAccount, recordSend } from '../src/refresh/claim.ts'
-import { condemn } from '../src/refresh/condemn.ts'
-import { takeOverClaims } from '../src/refresh/take-over.ts'
+import type { Claim } from '../src/claims/claim.ts'
+import { claimAccount } from '../src/claims/claim-account.ts'
+import { reclaimExpired } from '../src/claims/reclaim-expired.ts'
+import { recordSend } from '../src/claims/record-send.ts'
+import { requireReauth } from '../src/claims/require-reauth.ts'
+import type { AccountKey } from '../src/lib/account-key.ts'
 import { query } from './support/database.ts'
 import { createLedger, KEY, type Ledger } from './support/engine.ts'
+import { holdRowLock, untilBlocked } from './support/waits.ts'
 
-/** The accounts 1 … size, each claimed and sent, as before a verdict. */
+/** Creates the accounts 1 … size, each claimed and sent. */
 async function sent(t: Test, size: number): Promise<Ledger & { claims: Claim[] }> {
   const ledger = await createLedger(t)
   await query(
@@ -18,9 +20,9 @@ async function sent(t: Test, size: number): Promise<Ledger & { claims: Claim[] }
   for (let accountId = 1; accountId <= size; accountId += 1) {
     const key = { integration: 'amocrm', accountId }
     const generation = await ledger.addAccount(key, -1)
-    const claim = await claimAccount(ledger.claimant, key, generation, 'waiting')
+    const claim = await claimAccount(ledger.claimContext, key, generation, 'waiting')
     if (claim === undefined) throw new Error(`account ${accountId} could not be claimed`)
-    await recordSend(ledger.claimant, claim)
+    await recordSend(ledger.claimContext, claim)
     claims.push(claim)
   }
   return { ...ledger, claims }
@@ -37,41 +39,43 @@ const condemned = async ({ databaseUrl }: Ledger) =>
 const integrationOf = async ({ databaseUrl }: Ledger) =>
   (await query(databaseUrl, 'select state, "stateReason" as reason from amo_integrations'))[0]
 
-const refuse = ({ claimant }: Ledger, claim: Claim) =>
-  condemn(claimant, claim, 'token_revoked', 'refused')
+const refuse = ({ claimContext }: Ledger, claim: Claim) =>
+  requireReauth(claimContext, claim, 'token_revoked', 'refused')
 
-t.test('mass guard: three are condemned, the fourth halts the integration instead', async (t) => {
-  const ledger = await sent(t, 5)
-  const results = []
-  for (const claim of ledger.claims) results.push(await refuse(ledger, claim))
-  t.same(results, [true, true, true, false, false])
-  t.equal(await condemned(ledger), 3)
-  t.match(await integrationOf(ledger), { state: 'halted', reason: /token_revoked/ })
-  const open = await query(
-    ledger.databaseUrl,
-    `select outcome, "outcomeCode", "leaseUntil" <= now() as free from amo_refresh_attempts
+t.test(
+  'mass guard: three accounts become reauth_required, the fourth halts the integration',
+  async (t) => {
+    const ledger = await sent(t, 5)
+    const results = []
+    for (const claim of ledger.claims) results.push(await refuse(ledger, claim))
+    t.same(results, [true, true, true, false, false])
+    t.equal(await condemned(ledger), 3)
+    t.match(await integrationOf(ledger), { state: 'halted', reason: /token_revoked/ })
+    const open = await query(
+      ledger.databaseUrl,
+      `select outcome, "outcomeCode", "leaseUntil" <= now() as free from amo_refresh_attempts
      where "finishedAt" is null`,
-  )
-  const kept = { outcome: null, outcomeCode: 'token_revoked', free: true }
-  t.same(open, [kept, kept], 'the claims of the others stay, to be resolved later')
-  const [told] = await query(
-    ledger.databaseUrl,
-    `select status, "lastErrorCode" from amo_tokens where "accountId" = 4`,
-  )
-  t.same(told, { status: 'active', lastErrorCode: null }, 'and nobody is told')
-})
+    )
+    const kept = { outcome: null, outcomeCode: 'token_revoked', free: true }
+    t.same(open, [kept, kept], 'the claims of the others stay, to be resolved later')
+    const [told] = await query(
+      ledger.databaseUrl,
+      `select status, "lastErrorCode" from amo_tokens where "accountId" = 4`,
+    )
+    t.same(told, { status: 'active', lastErrorCode: null }, 'and nobody is told')
+  },
+)
 
-t.test('mass guard: condemned at once by replicas, no more than three', async (t) => {
+t.test('mass guard: several replicas at once, no more than three accounts', async (t) => {
   for (let round = 0; round < 5; round += 1) {
     const ledger = await sent(t, 12)
-    // All of them wait for the integration's row: each is to be judged by the count that the one before it left.
-    const holder = new pg.Client({ connectionString: ledger.databaseUrl })
-    await holder.connect()
-    await holder.query('begin')
-    await holder.query('select from amo_integrations for update')
+    // All of them wait for the integration's row. Each must see the count that the previous one
+    // left.
+    const { databaseUrl } = ledger
+    const lock = await holdRowLock(t, databaseUrl, 'select from amo_integrations for update')
     const all = ledger.claims.map((claim) => refuse(ledger, claim))
-    await holder.query('commit')
-    await holder.end()
+    await untilBlocked(databaseUrl, 2)
+    await lock.release()
     const results = await Promise.all(all)
     t.equal(results.filter((isDone) => isDone).length, 3)
     t.equal(await condemned(ledger), 3)
@@ -79,7 +83,7 @@ t.test('mass guard: condemned at once by replicas, no more than three', async (t
   }
 })
 
-t.test('mass guard: a hundredth of many accounts', async (t) => {
+t.test('mass guard: one percent of many accounts', async (t) => {
   const ledger = await sent(t, 7)
   await query(
     ledger.databaseUrl,
@@ -93,7 +97,7 @@ t.test('mass guard: a hundredth of many accounts', async (t) => {
   t.same(results, [true, true, true, true, true, true, false], '508 accounts: six')
 })
 
-t.test('mass guard: ten minutes at a time', async (t) => {
+t.test('mass guard: the window is ten minutes', async (t) => {
   const ledger = await sent(t, 7)
   const results = []
   for (const claim of ledger.claims.slice(0, 3)) results.push(await refuse(ledger, claim))
@@ -106,18 +110,18 @@ t.test('mass guard: ten minutes at a time', async (t) => {
   t.same(results, [true, true, true, true, true, false])
 })
 
-t.test('mass guard: what changes nothing does not count', async (t) => {
+t.test('mass guard: an attempt that changes no account does not count', async (t) => {
   const ledger = await sent(t, 5)
   const [first] = ledger.claims as [Claim]
   for (let times = 0; times < 5; times += 1) {
-    t.equal(await condemn(ledger.other, first, 'token_revoked', 'refused'), false)
+    t.equal(await requireReauth(ledger.other, first, 'token_revoked', 'refused'), false)
   }
   const results = []
   for (const claim of ledger.claims) results.push(await refuse(ledger, claim))
   t.same(results, [true, true, true, false, false])
 })
 
-t.test('an integration that is paused or halted: nobody is condemned or taken over', async (t) => {
+t.test('a paused or halted integration: no reauth_required and no reclaim', async (t) => {
   for (const state of ['paused', 'halted']) {
     const ledger = await sent(t, 2)
     const [first] = ledger.claims as [Claim]
@@ -128,13 +132,13 @@ t.test('an integration that is paused or halted: nobody is condemned or taken ov
       ledger.databaseUrl,
       `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`,
     )
-    t.same(await takeOverClaims(ledger.other, 10), [], state)
+    t.same(await reclaimExpired(ledger.other, 10), [], state)
     await query(ledger.databaseUrl, `update amo_integrations set state = 'running'`)
-    t.equal((await takeOverClaims(ledger.other, 10)).length, 2, 'resumed')
+    t.equal((await reclaimExpired(ledger.other, 10)).length, 2, 'resumed')
   }
 })
 
-t.test('the window: no more unanswered sends than the pace bucket holds', async (t) => {
+t.test('the window: no more sends in flight than the pace bucket holds', async (t) => {
   const ledger = await createLedger(t)
   const keys: { key: AccountKey; generation: number }[] = []
   for (let accountId = 1; accountId <= 8; accountId += 1) {
@@ -144,20 +148,16 @@ t.test('the window: no more unanswered sends than the pace bucket holds', async 
   const refill = `update amo_integrations set "pacePerSecond" = 2, "paceTokens" = 4, "paceAt" = now()`
   const claim = (index: number) => {
     const { key, generation } = keys[index] ?? { key: KEY, generation: 0 }
-    return claimAccount(index % 2 ? ledger.other : ledger.claimant, key, generation, 'waiting')
+    return claimAccount(index % 2 ? ledger.other : ledger.claimContext, key, generation, 'waiting')
   }
   await query(ledger.databaseUrl, refill)
   for (const index of [0, 1]) t.ok(await claim(index))
 
   t.comment('four at once, which all wait for the integration’s row: there is room for two')
-  const holder = new pg.Client({ connectionString: ledger.databaseUrl })
-  await holder.connect()
-  await holder.query('begin')
-  await holder.query(refill)
+  const lock = await holdRowLock(t, ledger.databaseUrl, refill)
   const racing = [2, 3, 4, 5].map(claim)
-  await holder.query('select pg_sleep(0.3)')
-  await holder.query('commit')
-  await holder.end()
+  await untilBlocked(ledger.databaseUrl, racing.length)
+  await lock.release()
   const granted = (await Promise.all(racing)).filter((each) => each !== undefined)
   t.equal(granted.length, 2)
 
@@ -170,16 +170,16 @@ t.test('the window: no more unanswered sends than the pace bucket holds', async 
   t.ok(await claim(6), 'one was let go, and one more may go')
 })
 
-t.test('take-over: what was never sent is not carried out but finished', async (t) => {
+t.test('reclaim: an attempt that was never sent is finished, not sent', async (t) => {
   const ledger = await createLedger(t)
   const key = { integration: 'amocrm', accountId: 7 }
   const generation = await ledger.addAccount(key, -1)
-  await claimAccount(ledger.claimant, key, generation, 'waiting')
+  await claimAccount(ledger.claimContext, key, generation, 'waiting')
   await query(
     ledger.databaseUrl,
     `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 second'`,
   )
-  t.same(await takeOverClaims(ledger.other, 10), [])
+  t.same(await reclaimExpired(ledger.other, 10), [])
   const attempts = await query(ledger.databaseUrl, 'select outcome from amo_refresh_attempts')
   t.same(attempts, [{ outcome: 'not_sent' }])
   t.ok(await claimAccount(ledger.other, key, generation, 'waiting'), 'the account is free again')

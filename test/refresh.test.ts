@@ -1,10 +1,15 @@
 import t from 'tap'
 import { CLIENT_SECRET, connectAccount, until } from './support/broker.ts'
+import {
+  afterAttempt,
+  assertPresentedOnce,
+  type BrokerWithSandbox,
+  startBrokerWithSandbox,
+} from './support/broker-with-sandbox.ts'
 import { query } from './support/database.ts'
-import { afterAttempt, presentedOnce, type Stage, setStage } from './support/stage.ts'
 
 t.test('a refresh that succeeds', async (t) => {
-  const stage = await setStage(t)
+  const stage = await startBrokerWithSandbox(t)
   const before = await stage.row()
   await stage.makeDue()
   const row = await afterAttempt(stage, 1)
@@ -16,13 +21,13 @@ t.test('a refresh that succeeds', async (t) => {
   t.not(row.refreshTokenFingerprint, before.refreshTokenFingerprint)
   const { body } = await stage.broker.get('/tokens/demo')
   t.equal(stage.sandbox.world.grants.findAccess(body.access_token)?.state, 'live')
-  presentedOnce(t, stage)
+  assertPresentedOnce(t, stage)
 })
 
 t.test(
-  'not spent: 429, 403, connection refused: nobody is condemned, tried again later',
+  'not spent (429, 403, connection refused): the account stays active and is retried',
   async (t) => {
-    const stage = await setStage(t)
+    const stage = await startBrokerWithSandbox(t)
     let attempts = 0
     for (const [fault, code] of [
       ['too_many_requests', 'rate_limited'],
@@ -34,7 +39,7 @@ t.test(
       const row = await afterAttempt(stage, attempts)
       t.match(
         row,
-        { status: 'active', lastErrorCode: code, failedAttempts: 1, generation: 1 },
+        { status: 'active', lastErrorCode: code, failedAttempts: 1, generation: stage.connectedAs },
         fault,
       )
       t.match((await stage.attempts()).at(-1), {
@@ -44,18 +49,18 @@ t.test(
       })
     }
     stage.sandbox.world.faults.clear()
-    await until(async () => Number((await stage.row()).generation) > 1, 20_000)
+    await until(async () => Number((await stage.row()).generation) > stage.connectedAs, 20_000)
     t.match(await stage.row(), { lastErrorCode: null, failedAttempts: 0 }, 'and it came through')
-    presentedOnce(t, stage)
+    assertPresentedOnce(t, stage)
   },
 )
 
-t.test('not written: the provider cannot be reached', async (t) => {
-  const stage = await setStage(t)
+t.test('not sent: the provider is unreachable', async (t) => {
+  const stage = await startBrokerWithSandbox(t)
   await stage.sandbox.close()
   await stage.makeDue()
   const row = await afterAttempt(stage, 1)
-  t.match(row, { status: 'active', lastErrorCode: 'not_reached', generation: 1 })
+  t.match(row, { status: 'active', lastErrorCode: 'not_reached', generation: stage.connectedAs })
   t.match(await stage.attempts(), [{ outcome: 'not_sent', outcomeCode: 'not_reached' }])
   t.equal(
     (await stage.broker.get('/tokens/demo')).body.warning,
@@ -64,9 +69,9 @@ t.test('not written: the provider cannot be reached', async (t) => {
   )
 })
 
-/** The integration as it stands at the provider, changed there. */
+/** Changes the integration at the provider. */
 function changeAtProvider(
-  { sandbox }: Stage,
+  { sandbox }: BrokerWithSandbox,
   change: { clientSecret?: string; redirectUri?: string },
 ): void {
   const [integration] = sandbox.world.directory.integrations.values()
@@ -75,12 +80,16 @@ function changeAtProvider(
   sandbox.world.addIntegration({ platform, clientId, clientSecret, redirectUri, ...change })
 }
 
-t.test('configuration: the integration is unhealthy, its accounts are not condemned', async (t) => {
-  const stage = await setStage(t)
+t.test('configuration: the integration is unhealthy, its accounts stay active', async (t) => {
+  const stage = await startBrokerWithSandbox(t)
   changeAtProvider(stage, { clientSecret: 'another' })
   await stage.makeDue()
   const row = await afterAttempt(stage, 1)
-  t.match(row, { status: 'active', lastErrorCode: 'client_rejected', generation: 1 })
+  t.match(row, {
+    status: 'active',
+    lastErrorCode: 'client_rejected',
+    generation: stage.connectedAs,
+  })
   await until(async () => {
     const { body } = await stage.broker.get('/health/ready')
     return body.degraded.includes('integration amocrm: client_rejected')
@@ -89,13 +98,13 @@ t.test('configuration: the integration is unhealthy, its accounts are not condem
   t.match(body.last_error, { code: 'client_rejected', remedy: /AMO_CLIENT_SECRET/ })
   changeAtProvider(stage, { clientSecret: CLIENT_SECRET })
   await stage.makeDue()
-  await until(async () => Number((await stage.row()).generation) > 1)
+  await until(async () => Number((await stage.row()).generation) > stage.connectedAs)
   await until(async () => (await stage.broker.get('/health/ready')).body.degraded.length === 0)
-  presentedOnce(t, stage)
+  assertPresentedOnce(t, stage)
 })
 
 t.test('configuration: another redirect URI', async (t) => {
-  const stage = await setStage(t)
+  const stage = await startBrokerWithSandbox(t)
   changeAtProvider(stage, { redirectUri: 'https://broker.example/callback/' })
   await stage.makeDue()
   t.match(await afterAttempt(stage, 1), {
@@ -104,8 +113,8 @@ t.test('configuration: another redirect URI', async (t) => {
   })
 })
 
-t.test('permanent: revoked by somebody else, after a probe that says dead', async (t) => {
-  const stage = await setStage(t)
+t.test('permanent: revoked, after a probe that reports the token dead', async (t) => {
+  const stage = await startBrokerWithSandbox(t)
   const { world } = stage.sandbox
   const account = world.directory.findAccount('demo', 'amocrm')
   t.ok(account && world.grants.revoke(account) > 0)
@@ -116,15 +125,15 @@ t.test('permanent: revoked by somebody else, after a probe that says dead', asyn
   t.equal(world.books.totals.probes, 2, 'one at the onboarding, one before the verdict')
   await until(() => stage.broker.log().includes('account must be authorized again'))
 
-  await t.test('consent again revives the account', async (t) => {
+  await t.test('a new consent revives the account', async (t) => {
     await connectAccount(stage.broker)
     t.match(await stage.row(), { status: 'active', lastErrorCode: null })
     t.equal((await stage.broker.get('/tokens/demo')).status, 200)
   })
 })
 
-t.test('permanent, but the probe says alive: not condemned', async (t) => {
-  const stage = await setStage(t)
+t.test('permanent, but the probe reports the token alive: the account stays active', async (t) => {
+  const stage = await startBrokerWithSandbox(t)
   stage.sandbox.world.faults.set([{ fault: 'revoked', endpoint: 'token', times: 1 }])
   await stage.makeDue()
   t.match(await afterAttempt(stage, 1), { status: 'active', lastErrorCode: 'token_revoked' })
@@ -132,10 +141,10 @@ t.test('permanent, but the probe says alive: not condemned', async (t) => {
 })
 
 t.test(
-  'moved: the account was renamed; found by the probe, refreshed under its new name',
+  'moved: a renamed account is found by the probe and refreshed under its new name',
   async (t) => {
     for (const oldHost of ['404', '401', 'invalid_account'] as const) {
-      const stage = await setStage(t)
+      const stage = await startBrokerWithSandbox(t)
       const { world } = stage.sandbox
       const account = world.directory.findAccount('demo', 'amocrm')
       if (account === undefined) throw new Error('no account')
@@ -143,17 +152,17 @@ t.test(
       await stage.makeDue()
       const row = await afterAttempt(stage, 1)
       t.match(row, { status: 'active', domain: 'renamed.amocrm.ru', lastErrorCode: null }, oldHost)
-      t.ok(Number(row.generation) > 1)
+      t.ok(Number(row.generation) > stage.connectedAs)
       t.match(await stage.attempts(), [{ outcome: 'committed', sendCount: 2 }])
       await until(async () => (await stage.broker.get('/tokens/renamed')).status === 200)
       t.equal((await stage.broker.get('/tokens/demo')).status, 404, 'the old name is nobody’s')
-      presentedOnce(t, stage)
+      assertPresentedOnce(t, stage)
     }
   },
 )
 
-t.test('the public listener’s log and the ledger hold no secret', async (t) => {
-  const stage = await setStage(t)
+t.test('the public listener’s log and the refresh attempts contain no secret', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { ownProcess: true })
   await stage.makeDue()
   await afterAttempt(stage, 1)
   const { body } = await stage.broker.get('/tokens/demo')

@@ -1,42 +1,58 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, realpathSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { inspect, styleText } from 'node:util'
-import { Parser, type Result } from 'tap-parser'
+import { inspect, parseArgs, styleText } from 'node:util'
+import type { Result } from 'tap-parser'
+import { slowestFirst } from './support/file-order.ts'
+import { type FileReport, runFile, runPool } from './support/run-file.ts'
 import { findServices, type Services, ServicesNotFound } from './support/services.ts'
 import { dropLeftovers } from './support/services-probe.ts'
 
-const help = `Usage: npm test [-- file… --tap-option=value…]
+const help = `Usage: npm test [-- options file…]
 
-Finds PostgreSQL and Redis, runs the tests with tap and closes with "N passed, N failed".
-Without files it runs test/*.test.ts. Options go to tap ("npx tap --help"), for example
---jobs=1, --bail, --timeout=300, --grep=/refresh/. The reporter is the runner's own.
+Finds PostgreSQL and Redis, runs the tests and ends with "N passed, N failed". Without files it runs
+test/*.test.ts, those that take longest first. Each file has a process of its own.
+
+Options
+  --jobs=NUMBER      files at the same time (default: see test/README.md)
+  --timeout=SECONDS  limit for one file (default: 900)
+  --grep=/PATTERN/   only tests with such a title; a second --grep is for the tests inside them
+  --bail             end at the first failure
 
 Environment
   TEST_DATABASE_URL  a PostgreSQL whose role may CREATE DATABASE; its databases amo_test_* are ours
   TEST_REDIS_URL     a Redis
   TEST_SERVICES      auto (default): the two above, then the default ports, then local binaries in
-                     a temporary folder, then docker compose; or one way only: env, running, local,
+                     a temporary folder, then docker compose; or only one of: env, running, local,
                      compose
-  TEST_CHROMIUM      a Chromium or Chrome (default: the one on the PATH); without any the tests in a
-                     browser are skipped, and fail where CI is set
+  TEST_CHROMIUM      a Chromium or Chrome (default: the one on the PATH); without one, the browser
+                     tests are skipped, or fail when CI is set
 
 Exit codes: 0 all passed; 1 something failed, or nothing ran; 130 and 143 interrupted.`
 
 const root = join(import.meta.dirname, '..')
 const tapBin = join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs')
 
-/** A test file is CPU-bound beside its PostgreSQL backend; more than four starve both. */
-const jobs = Math.min(4, availableParallelism())
+/**
+ * Number of test files that run at the same time. A file waits for a part of its time, so three
+ * files share two cores.
+ */
+const defaultJobs = Math.min(6, availableParallelism() + 1)
 
-/** Seconds a file may take. The slowest legitimate file waits for child processes to lock. */
-const fileTimeoutSeconds = 600
+/** Limit for one file, in seconds. The slowest file takes a minute on a quiet machine. */
+const defaultTimeoutSeconds = 900
 
-/** What tap tells of a failure and the report says already, or nobody needs. */
-const repeated = new Set(['at', 'args', 'command', 'cwd', 'externalID', 'jobId', 'stdio', 'test'])
+/**
+ * Node keeps compiled modules here, for the test files and for the brokers that they start. Without
+ * it, every one of about 200 processes compiles the same modules again.
+ */
+const compileCache = join(import.meta.dirname, '..', 'node_modules', '.cache', 'amo-test-compiled')
 
-/** A shell's own codes for these signals: 128 and the signal's number. */
+/** Fields of tap's diagnostics that the report does not need. */
+const repeated = new Set(['at'])
+
+/** Exit codes that a shell reports for these signals: 128 plus the number of the signal. */
 const signalCodes: [NodeJS.Signals, number][] = [
   ['SIGHUP', 129],
   ['SIGINT', 130],
@@ -46,7 +62,7 @@ const signalCodes: [NodeJS.Signals, number][] = [
 const counts = { passed: 0, failed: 0, skipped: 0 }
 const failedTitles: string[] = []
 const abort = new AbortController()
-let running: ChildProcess | undefined
+const running = new Set<ChildProcess>()
 let interruptedCode: number | undefined
 
 if (process.argv.includes('--help') || process.argv.includes('-h')) {
@@ -60,10 +76,12 @@ async function main(args: string[]): Promise<number> {
   let services: Services | undefined
   let trouble: string | undefined
   try {
+    const commandLine = readCommandLine(args)
     services = await findServices({ signal: abort.signal, log: (line) => say('dim', line) })
     await tidy(services.databaseUrl)
     await buildTap()
-    trouble = await runTap(args, services)
+    await fillCompileCache()
+    trouble = await runTests(commandLine, services)
   } catch (error) {
     trouble = interruptedCode ? 'interrupted' : describe(error)
   } finally {
@@ -75,17 +93,21 @@ async function main(args: string[]): Promise<number> {
 function listenForSignals(): void {
   for (const [name, code] of signalCodes) {
     process.on(name, () => {
-      // Who asks twice does not want to wait for the tests' own farewell.
-      running?.kill(interruptedCode ? 'SIGKILL' : name)
+      // The second signal ends the tests at once, without waiting for their teardown.
+      endAll(interruptedCode ? 'SIGKILL' : name)
       interruptedCode = code
       abort.abort(new Error(name))
     })
   }
-  // `npm test | head` closes our output early; the services must be stopped all the same.
+  // `npm test | head` closes the output early. The services must still be stopped.
   process.stdout.on('error', () => {
-    running?.kill('SIGTERM')
+    endAll('SIGTERM')
     abort.abort(new Error('output closed'))
   })
+}
+
+function endAll(signal: NodeJS.Signals): void {
+  for (const child of running) child.kill(signal)
 }
 
 async function tidy(databaseUrl: string): Promise<void> {
@@ -98,9 +120,10 @@ async function tidy(databaseUrl: string): Promise<void> {
 }
 
 /**
- * Builds tap's test class when package.json asks for other plugins than it was built with: after
- * every `npm ci`, which brings the TypeScript plugin back, and when .tap was removed. tap would do
- * so by itself, but only after it has handed the old plugins' loaders to the first run.
+ * Builds tap's test class when package.json names other plugins than it was built with. This is the
+ * case after every `npm ci`, which brings the TypeScript plugin back, when .tap was removed, and
+ * when .tap was copied from another checkout. tap would build it too, but only after it has passed
+ * the loaders of the old plugins to the first run.
  */
 async function buildTap(): Promise<void> {
   const built = join(
@@ -121,102 +144,123 @@ async function buildTap(): Promise<void> {
   const fits = (manifest.tap?.plugin ?? []).every((name) =>
     name.startsWith('!') ? !signature.includes(name.slice(1)) : signature.includes(name),
   )
-  const linked = existsSync(join(root, '.tap', 'plugins', 'node_modules', '@tapjs', 'core'))
+  const core = join('node_modules', '@tapjs', 'core')
+  const link = join(root, '.tap', 'plugins', core)
+  const linked = existsSync(link) && realpathSync(link) === realpathSync(join(root, core))
   if (signature.length > 0 && fits && linked) return
   say('dim', 'tap: building its plugins, once after an install')
-  const code = await runChild([tapBin, 'build'], () => {})
+  const code = await runChild([tapBin, 'build'])
   if (code !== 0) throw new Error(`tap build ended with ${code}; try: npm ci && npx tap build`)
 }
 
-/** Runs tap to its end. Returns what went wrong beside failing tests, if anything did. */
-async function runTap(args: string[], services: Services): Promise<string | undefined> {
-  const named = args.some((arg) => !arg.startsWith('-'))
-  const files = named ? [] : globSync('test/*.test.ts', { cwd: root })
-  if (!named && files.length === 0) return 'there is no test/*.test.ts'
-  const options = [`--jobs=${jobs}`, `--timeout=${fileTimeoutSeconds}`]
-  const parser = makeReporter()
-  const code = await runChild(
-    [tapBin, 'run', ...options, ...files.sort(), ...args, '--reporter=tap'],
-    (chunk) => parser.write(chunk),
-    { TEST_DATABASE_URL: services.databaseUrl, TEST_REDIS_URL: services.redisUrl },
-  )
-  parser.end()
+/** Compiles the broker once. Brokers that a test kills write nothing into the cache themselves. */
+async function fillCompileCache(): Promise<void> {
+  if (existsSync(compileCache)) return
+  await runChild(['src/main.ts', '--help'], { NODE_COMPILE_CACHE: compileCache })
+}
+
+type CommandLine = ReturnType<typeof readCommandLine>
+
+/** Throws when an option is unknown. */
+function readCommandLine(args: string[]) {
+  return parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      jobs: { type: 'string', default: String(defaultJobs) },
+      timeout: { type: 'string', default: String(defaultTimeoutSeconds) },
+      grep: { type: 'string', multiple: true },
+      bail: { type: 'boolean', default: false },
+    },
+  })
+}
+
+/**
+ * Runs the test files to their end.
+ *
+ * @returns the problem when something other than a test failed, otherwise undefined
+ */
+async function runTests(
+  { values, positionals }: CommandLine,
+  services: Services,
+): Promise<string | undefined> {
+  const files = positionals.length > 0 ? positionals : globSync('test/*.test.ts', { cwd: root })
+  const missing = files.find((file) => !existsSync(join(root, file)))
+  if (missing !== undefined) return `there is no ${missing}`
+  const options = {
+    cwd: root,
+    timeoutSeconds: Number(values.timeout),
+    env: {
+      ...process.env,
+      TEST_DATABASE_URL: services.databaseUrl,
+      TEST_REDIS_URL: services.redisUrl,
+      NODE_COMPILE_CACHE: compileCache,
+      ...(values.bail ? { TAP_BAIL: '1' } : {}),
+      ...(values.grep === undefined ? {} : { TAP_GREP: values.grep.join('\n') }),
+    },
+    onSpawn: watch,
+  }
+  await runPool(slowestFirst(files), Number(values.jobs), async (file) => {
+    if (abort.signal.aborted || (values.bail && counts.failed > 0)) return
+    reportFile(await runFile(file, options))
+  })
   if (interruptedCode) return 'interrupted'
-  if (code !== 0 && counts.failed === 0) return `tap ended with ${code}`
   if (counts.passed + counts.failed === 0) return 'no test ran'
   return undefined
 }
 
+/** Passes signals on to a child process while it runs. */
+function watch(child: ChildProcess): void {
+  running.add(child)
+  child.once('close', () => running.delete(child))
+}
+
+/** Runs a script of Node to its end. */
 async function runChild(
   args: string[],
-  onOutput: (chunk: Buffer) => void,
   env: Record<string, string> = {},
 ): Promise<number | NodeJS.Signals | null> {
   abort.signal.throwIfAborted()
   const child = spawn(process.execPath, args, {
     cwd: root,
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'ignore', 'inherit'],
   })
-  running = child
-  child.stdout.on('data', onOutput)
+  watch(child)
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => resolve(code ?? signal))
   })
 }
 
-/** Reads tap's own output: a line for each file, and each failure in full. */
-function makeReporter(): Parser {
-  const parser = new Parser()
-  const results: Result[] = []
-  let ended: Result | undefined
-  const flush = () => {
-    if (ended) reportFile(ended, results.splice(0))
-    ended = undefined
-  }
-  // A 'result' is an assertion, or a test that failed by itself: a timeout, a crash, a broken plan.
-  parser.on('result', (result: Result) => {
-    results.push(result)
-    if (result.skip || result.todo) counts.skipped += 1
-    else if (result.ok) counts.passed += 1
-    else counts.failed += 1
-  })
-  // At the top level, an 'assert' is the end of a test file. The file's own result comes right after
-  // it, so the report waits for the end of this turn, or for the next file's beginning.
-  parser.on('assert', (file: Result) => {
-    flush()
-    ended = file
-    queueMicrotask(flush)
-  })
-  parser.on('child', flush)
-  parser.on('complete', flush)
-  parser.on('bailout', (reason: string) => say('red', `bail out! ${reason}`))
-  parser.on('extra', (text: string) => {
-    if (text.trim() !== '' && !text.includes('1..0 # no tests found')) process.stdout.write(text)
-  })
-  return parser
-}
-
-function reportFile(file: Result, results: Result[]): void {
+/** Prints one line for the file, and each failure in full. */
+function reportFile({ name, seconds, results, extra, failure }: FileReport): void {
   const failures = results.filter(({ ok, skip, todo }) => !ok && !skip && !todo)
   const skips = results.filter(({ skip, todo }) => skip || todo)
   const passed = results.length - failures.length - skips.length
+  counts.passed += passed
+  counts.failed += failures.length
+  counts.skipped += skips.length
+  const isOk = failures.length === 0 && failure === undefined
   const tally =
     failures.length > 0 ? `${failures.length} of ${results.length} failed` : `${passed} passed`
-  const seconds = file.time ? `, ${(file.time / 1000).toFixed(1)} s` : ''
-  say(file.ok ? 'green' : 'red', `${file.ok ? '✔' : '✖'} ${file.name}: ${tally}${seconds}`)
-  for (const { fullname, name, skip, todo } of skips) {
+  if (extra.trim() !== '') process.stdout.write(extra)
+  say(isOk ? 'green' : 'red', `${isOk ? '✔' : '✖'} ${name}: ${tally}, ${seconds.toFixed(1)} s`)
+  for (const { fullname, skip, todo } of skips) {
     const reason = [skip, todo].filter((each) => typeof each === 'string').join(' ')
-    say('yellow', `    ${skip ? 'skipped' : 'to do'}: ${fullname || name} ${reason}`)
+    say('yellow', `    ${skip ? 'skipped' : 'to do'}: ${fullname} ${reason}`)
   }
-  for (const failure of failures) reportFailure(failure)
+  for (const each of failures) reportFailure(each)
+  // A failed assertion also fails the process. Only a failure without one needs its own line.
+  if (failure === undefined || failures.length > 0) return
+  counts.failed += 1
+  failedTitles.push(`${name}: ${failure}`)
+  say('red', `    ✖ ${name}: ${failure}`)
 }
 
-function reportFailure({ fullname, name, diag }: Result): void {
-  const title = fullname.endsWith(name) ? fullname : `${fullname} > ${name}`
-  failedTitles.push(title)
-  say('red', `    ✖ ${title}`)
+function reportFailure({ fullname, diag }: Result): void {
+  failedTitles.push(fullname)
+  say('red', `    ✖ ${fullname}`)
   for (const [key, value] of Object.entries(diag ?? {})) {
     if (repeated.has(key) || value === null) continue
     const text = typeof value === 'string' ? value.trimEnd() : inspect(value)
@@ -229,7 +273,7 @@ function reportFailure({ fullname, name, diag }: Result): void {
   }
 }
 
-/** Prints the last line and returns the exit code; red on the one is red on the other. */
+/** Prints the closing line and returns the exit code that agrees with it. */
 function summarize(trouble: string | undefined): number {
   if (failedTitles.length > 0) say('red', `\nFailed:\n  ${failedTitles.join('\n  ')}`)
   if (trouble) say('red', `\n${trouble}`)
@@ -245,5 +289,8 @@ function say(colour: 'dim' | 'green' | 'red' | 'yellow', text: string): void {
 
 function describe(error: unknown): string {
   if (error instanceof ServicesNotFound) return error.message
+  if ((error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')) {
+    return `${(error as Error).message}\n\n${help}`
+  }
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

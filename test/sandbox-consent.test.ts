@@ -19,7 +19,9 @@ interface Received {
   body: string
 }
 
-/** Stands in for the broker: keeps what the sandbox's server sends, answers as it is told. */
+/**
+ * Replaces the broker: records the requests of the sandbox's server, and responds as configured.
+ */
 async function startReceiver(test: Pick<typeof t, 'after'>) {
   const received: Received[] = []
   const waiting: (() => void)[] = []
@@ -137,7 +139,7 @@ t.test('POST /oauth/decision 303: no state gives state=state; Deny gives an erro
 })
 
 t.test(
-  'POST /oauth/decision with an opener: popup moves it, refusals are told to it',
+  'POST /oauth/decision with an opener: popup redirects it, refusals are sent to it',
   async (t) => {
     const { decide } = await start(t)
     const opened = { opener: '1', state: '</script>' }
@@ -153,31 +155,34 @@ t.test(
   },
 )
 
-t.test('the disconnect hook: signature as in provider.md 8, token revoked or not', async (t) => {
-  const id = '0eee11a7-0000-4000-8000-000000000001'
-  const vector = '778860301c6fb4d8cd8016db70ff84ae2395750d32d4e38a941f1270e0356fba'
-  t.equal(signDisconnect('secret', id, 30878000), vector)
+t.test(
+  'the disconnect hook: signature as in docs/provider.md, part 8, token revoked or not',
+  async (t) => {
+    const id = '0eee11a7-0000-4000-8000-000000000001'
+    const vector = '778860301c6fb4d8cd8016db70ff84ae2395750d32d4e38a941f1270e0356fba'
+    t.equal(signDisconnect('secret', id, 30878000), vector)
 
-  const { origin, received } = await startReceiver(t)
-  const { visitor } = await start(t)
-  const asked = { client_id: CLIENT_ID, account: 'demo' }
-  const { body: pair } = await visitor.control('POST', '/mint', asked)
-  const url = `${origin}/hooks/disconnect`
-  const kept = await visitor.control('POST', '/disconnect', { ...asked, url, revoke: false })
-  t.match(kept.body, { purpose: 'disconnect', status: 200, revoked: 0 })
-  t.match(received[0], {
-    method: 'GET',
-    path: '/hooks/disconnect',
-    query: {
-      account_id: '30878000',
-      client_uuid: CLIENT_ID,
-      signature: signDisconnect(SECRET, CLIENT_ID, 30878000),
-    },
-  })
-  t.equal((await visitor.probe('api-b.amocrm.ru', String(pair.refresh_token))).status, 200)
-  await visitor.control('POST', '/disconnect', { ...asked, url })
-  t.equal((await visitor.probe('api-b.amocrm.ru', String(pair.refresh_token))).status, 401)
-})
+    const { origin, received } = await startReceiver(t)
+    const { visitor } = await start(t)
+    const asked = { client_id: CLIENT_ID, account: 'demo' }
+    const { body: pair } = await visitor.control('POST', '/mint', asked)
+    const url = `${origin}/hooks/disconnect`
+    const kept = await visitor.control('POST', '/disconnect', { ...asked, url, revoke: false })
+    t.match(kept.body, { purpose: 'disconnect', status: 200, revoked: 0 })
+    t.match(received[0], {
+      method: 'GET',
+      path: '/hooks/disconnect',
+      query: {
+        account_id: '30878000',
+        client_uuid: CLIENT_ID,
+        signature: signDisconnect(SECRET, CLIENT_ID, 30878000),
+      },
+    })
+    t.equal((await visitor.probe('api-b.amocrm.ru', String(pair.refresh_token))).status, 200)
+    await visitor.control('POST', '/disconnect', { ...asked, url })
+    t.equal((await visitor.probe('api-b.amocrm.ru', String(pair.refresh_token))).status, 401)
+  },
+)
 
 t.test('server-made calls: to this machine only, 422 otherwise', async (t) => {
   const { visitor } = await start(t)
@@ -265,7 +270,7 @@ t.test('POST /oauth2/exchange_api_key: 202 empty, the code comes from the server
   t.notOk('state' in (received[1]?.query ?? {}))
 })
 
-t.test('POST /__sandbox/external-integration: insists on exactly 200', async (t) => {
+t.test('POST /__sandbox/external-integration: requires exactly 200', async (t) => {
   const { origin, received, state } = await startReceiver(t)
   const { visitor, world } = await start(t)
   const create = (more: object = {}) =>
@@ -308,7 +313,7 @@ t.test('POST /__sandbox/external-integration: insists on exactly 200', async (t)
   t.equal(form.get('scopes'), 'crm,notifications')
 })
 
-t.test('control routes: what they change, and that they refuse unknown fields', async (t) => {
+t.test('control routes: their effects, and 400 for unknown fields', async (t) => {
   const { visitor } = await start(t)
   const { control } = visitor
   t.equal(

@@ -54,21 +54,21 @@ async function start(test: Pick<typeof t, 'after'>, options: SandboxOptions = {}
       },
       signal === undefined ? {} : { signal },
     )
-  /** The truth, whatever the faults say: is the token spent? */
+  /** Returns whether the token is really spent, regardless of faults. */
   const isSpent = (token: string) =>
     world.grants.findOpaque(token, 'refresh_token')?.state === 'spent'
   const lastEntry = (): Partial<BookEntry> => world.books.list().at(-1) ?? {}
   return { sandbox, world, visitor, faults, mint, refresh, isSpent, lastEntry }
 }
 
-/** Waits for something that another connection causes; two seconds at the most. */
+/** Waits at most two seconds for the effect of another connection. */
 async function until(condition: () => boolean): Promise<void> {
   for (let turn = 0; turn < 400 && !condition(); turn += 1) await delay(5)
   if (!condition()) throw new Error('it did not happen within two seconds')
 }
 
 t.test(
-  'faults that cut the connection: before or after the spend, or within the answer',
+  'faults that cut the connection: before or after the spend, or within the response',
   async (t) => {
     const s = await start(t)
     const rows = [
@@ -90,39 +90,46 @@ t.test(
   },
 )
 
-t.test('faults that answer instead: status and type as said, nothing spent', async (t) => {
-  const s = await start(t)
-  const { refreshToken } = await s.mint()
-  const html = 'text/html'
-  const problem = 'application/problem+json'
-  const rows: [FaultSpec, number, string, string | undefined][] = [
-    [{ fault: 'bad_gateway_before_spend' }, 502, html, undefined],
-    [{ fault: 'bad_gateway_before_spend', status: 504 }, 504, html, undefined],
-    [{ fault: 'forbidden_html' }, 403, html, undefined],
-    [{ fault: 'too_many_requests' }, 429, 'text/plain; charset=utf-8', undefined],
-    [{ fault: 'renamed_404' }, 404, problem, undefined],
-    [{ fault: 'renamed_401' }, 401, problem, undefined],
-    [{ fault: 'unauthorized_without_hint' }, 401, problem, undefined],
-    [{ fault: 'wrong_secret' }, 401, problem, undefined],
-    [{ fault: 'revoked' }, 401, problem, 'Token has been revoked'],
-    [{ fault: 'refresh_token_expired' }, 401, problem, 'Token has expired'],
-    [{ fault: 'server_error' }, 500, problem, undefined],
-    [{ fault: 'server_error', status: 503 }, 503, problem, undefined],
-  ]
-  for (const [fault, status, contentType, hint] of rows) {
-    s.faults(fault)
-    const answer = await s.refresh(refreshToken)
-    t.match(answer, { status, contentType }, fault.fault)
-    t.equal(answer.body.hint, hint, fault.fault)
-    t.match(s.lastEntry(), { fault: fault.fault, spent: false, answered: true })
-    t.notOk(s.isSpent(refreshToken), fault.fault)
-  }
-  s.faults({ fault: 'renamed_404' })
-  t.equal((await s.visitor.probe(API_HOST, refreshToken)).status, 200, 'the API host knows better')
-  t.equal((await s.visitor.probe(HOST, refreshToken)).status, 404)
-  s.faults()
-  t.equal((await s.refresh(refreshToken)).status, 200)
-})
+t.test(
+  'faults that replace the response: status and type as documented, nothing spent',
+  async (t) => {
+    const s = await start(t)
+    const { refreshToken } = await s.mint()
+    const html = 'text/html'
+    const problem = 'application/problem+json'
+    const rows: [FaultSpec, number, string, string | undefined][] = [
+      [{ fault: 'bad_gateway_before_spend' }, 502, html, undefined],
+      [{ fault: 'bad_gateway_before_spend', status: 504 }, 504, html, undefined],
+      [{ fault: 'forbidden_html' }, 403, html, undefined],
+      [{ fault: 'too_many_requests' }, 429, 'text/plain; charset=utf-8', undefined],
+      [{ fault: 'renamed_404' }, 404, problem, undefined],
+      [{ fault: 'renamed_401' }, 401, problem, undefined],
+      [{ fault: 'unauthorized_without_hint' }, 401, problem, undefined],
+      [{ fault: 'wrong_secret' }, 401, problem, undefined],
+      [{ fault: 'revoked' }, 401, problem, 'Token has been revoked'],
+      [{ fault: 'refresh_token_expired' }, 401, problem, 'Token has expired'],
+      [{ fault: 'server_error' }, 500, problem, undefined],
+      [{ fault: 'server_error', status: 503 }, 503, problem, undefined],
+    ]
+    for (const [fault, status, contentType, hint] of rows) {
+      s.faults(fault)
+      const answer = await s.refresh(refreshToken)
+      t.match(answer, { status, contentType }, fault.fault)
+      t.equal(answer.body.hint, hint, fault.fault)
+      t.match(s.lastEntry(), { fault: fault.fault, spent: false, answered: true })
+      t.notOk(s.isSpent(refreshToken), fault.fault)
+    }
+    s.faults({ fault: 'renamed_404' })
+    t.equal(
+      (await s.visitor.probe(API_HOST, refreshToken)).status,
+      200,
+      'the API host knows better',
+    )
+    t.equal((await s.visitor.probe(HOST, refreshToken)).status, 404)
+    s.faults()
+    t.equal((await s.refresh(refreshToken)).status, 200)
+  },
+)
 
 t.test('faults after the spend: 502, 500; the new pair is lost', async (t) => {
   const s = await start(t)
@@ -139,7 +146,7 @@ t.test('faults after the spend: 502, 500; the new pair is lost', async (t) => {
   }
 })
 
-t.test('silent: never answers; spent only where the name says so', async (t) => {
+t.test('silent: never responds; spent only where the name says so', async (t) => {
   const s = await start(t)
   for (const [fault, spends] of [
     ['silent', false],
@@ -152,7 +159,7 @@ t.test('silent: never answers; spent only where the name says so', async (t) => 
   }
 })
 
-t.test('process_late: spends after the hang-up, or never answering', async (t) => {
+t.test('process_late: spends after the hang-up, or without responding', async (t) => {
   const s = await start(t)
   const first = await s.mint()
   s.faults({ fault: 'process_late', delay_ms: 40, times: 1 })
@@ -170,7 +177,7 @@ t.test('process_late: spends after the hang-up, or never answering', async (t) =
   await hanging
 })
 
-t.test('process_late: the books stand in the order of arrival', async (t) => {
+t.test('process_late: the books are in the order of arrival', async (t) => {
   const s = await start(t)
   const { refreshToken } = await s.mint()
   s.faults({ fault: 'process_late', delay_ms: 60, times: 1 })
@@ -203,29 +210,26 @@ t.test(
   },
 )
 
-t.test(
-  'presentation: what a probe cleared stays cleared by the refusal that follows',
-  async (t) => {
-    const s = await start(t)
-    const { refreshToken } = await s.mint()
-    s.faults(
-      { fault: 'bad_gateway_before_spend', times: 1 },
-      { fault: 'too_many_requests', endpoint: 'token', times: 1 },
-    )
-    t.equal((await s.refresh(refreshToken)).status, 502)
-    t.equal((await s.visitor.probe(API_HOST, refreshToken)).status, 200)
-    t.equal((await s.refresh(refreshToken)).status, 429)
-    t.equal((await s.refresh(refreshToken)).status, 200)
-    t.match(s.world.books.list(), [
-      { presentation: 'first' },
-      { endpoint: 'probe' },
-      { presentation: 'after_probe' },
-      { presentation: 'after_refusal', outcome: 'accepted' },
-    ])
-  },
-)
+t.test('presentation: a token cleared by a probe stays cleared after a refusal', async (t) => {
+  const s = await start(t)
+  const { refreshToken } = await s.mint()
+  s.faults(
+    { fault: 'bad_gateway_before_spend', times: 1 },
+    { fault: 'too_many_requests', endpoint: 'token', times: 1 },
+  )
+  t.equal((await s.refresh(refreshToken)).status, 502)
+  t.equal((await s.visitor.probe(API_HOST, refreshToken)).status, 200)
+  t.equal((await s.refresh(refreshToken)).status, 429)
+  t.equal((await s.refresh(refreshToken)).status, 200)
+  t.match(s.world.books.list(), [
+    { presentation: 'first' },
+    { endpoint: 'probe' },
+    { presentation: 'after_probe' },
+    { presentation: 'after_refusal', outcome: 'accepted' },
+  ])
+})
 
-t.test('delay_before_spend, delay_after_spend: what a probe sees meanwhile', async (t) => {
+t.test('delay_before_spend, delay_after_spend: a probe during the delay', async (t) => {
   const s = await start(t)
   for (const [fault, status] of [
     ['delay_before_spend', 200],
@@ -268,7 +272,7 @@ t.test('old_access_token_survives: for this refresh only', async (t) => {
   t.equal((await s.visitor.api(HOST, '/api/v4/account', pair.access)).status, 401)
 })
 
-t.test('body: answers of odd shape, after the spend', async (t) => {
+t.test('body: malformed responses, after the spend', async (t) => {
   const s = await start(t)
   const answerWith = async (spec: Omit<FaultSpec, 'fault'>) => {
     const { refreshToken } = await s.mint()
@@ -302,6 +306,18 @@ t.test('body: answers of odd shape, after the spend', async (t) => {
   t.match(await answerWith(raw), { status: 201, contentType: 'text/weird', text: 'nonsense' })
 })
 
+t.test('a success is compressed by each content coding', async (t) => {
+  const s = await start(t)
+  for (const content_encoding of ['gzip', 'deflate', 'br', 'zstd'] as const) {
+    const { refreshToken } = await s.mint()
+    s.faults({ fault: 'compressed', content_encoding, times: 1 })
+    const { status, text } = await s.refresh(refreshToken)
+    t.equal(status, 200)
+    t.notMatch(text, /refresh_token/, content_encoding)
+    t.match(s.lastEntry(), { fault: 'compressed', spent: true, answered: true })
+  }
+})
+
 t.test('faults for the API: 401, 429, 502, cut', async (t) => {
   const s = await start(t)
   const { access, refreshToken } = await s.mint()
@@ -320,7 +336,7 @@ t.test('faults for the API: 401, 429, 502, cut', async (t) => {
   t.equal((await s.refresh(refreshToken)).status, 200, 'the token endpoint is left alone')
 })
 
-t.test('a fault for one account leaves the others alone; by subdomain, id or domain', async (t) => {
+t.test('a fault for one account, by subdomain, id or domain, affects no other', async (t) => {
   const s = await start(t)
   for (const account of ['second', 30878001, 'second.amocrm.ru']) {
     s.faults({ fault: 'forbidden_html', account })
@@ -442,7 +458,7 @@ t.test('close() ends silent connections and does not wait for late work', async 
   await Promise.all([silent, waiting])
 })
 
-t.test('every fault of the table was tried above', async (t) => {
+t.test('every fault of the table is tested above', async (t) => {
   t.strictSame(
     [...faultTable.keys()].filter((fault) => !tried.has(fault)),
     [],

@@ -199,7 +199,7 @@ t.test('POST /oauth2/access_token 4xx: every row of the error table', async (t) 
   })
 })
 
-t.test('POST /oauth2/access_token 401: the bodies as they were seen', async (t) => {
+t.test('POST /oauth2/access_token 401: the provider’s bodies', async (t) => {
   const { mint, refresh } = await start(t)
   const { refresh_token: token } = await mint()
   await refresh(token)
@@ -251,7 +251,7 @@ t.test('POST /oauth/token 200: form, any host, a refresh without redirect URI', 
   })
 })
 
-t.test('two refreshes at once: one 200, one 401, one re-use in the books', async (t) => {
+t.test('two refreshes at once: one 200, one 401, one reuse in the books', async (t) => {
   const { mint, refresh, stats, world } = await start(t)
   const { refresh_token: token } = await mint()
   const statuses = (await Promise.all([refresh(token), refresh(token)])).map(({ status }) => status)
@@ -260,7 +260,7 @@ t.test('two refreshes at once: one 200, one 401, one re-use in the books', async
   t.match(world.books.list(), [{ presentation: 'first' }, { presentation: 'again' }])
 })
 
-t.test('a refresh kills the old access token, unless it is told to survive', async (t) => {
+t.test('a refresh kills the old access token, unless configured to keep it', async (t) => {
   for (const survives of [false, true]) {
     const { visitor, mint, refresh } = await start(t, { oldAccessTokenSurvives: survives })
     const pair = await mint()
@@ -272,17 +272,14 @@ t.test('a refresh kills the old access token, unless it is told to survive', asy
   }
 })
 
-t.test(
-  'a second consent leaves the first grant alive, unless it is told to revoke it',
-  async (t) => {
-    for (const revokes of [false, true]) {
-      const { mint, refresh, exchange } = await start(t, { reauthorizationRevokes: revokes })
-      const first = strings((await exchange((await mint({ kind: 'code' })).code)).body)
-      await exchange((await mint({ kind: 'code' })).code)
-      t.equal((await refresh(first.refresh_token)).status, revokes ? 401 : 200)
-    }
-  },
-)
+t.test('a second consent keeps the first grant, unless configured to revoke it', async (t) => {
+  for (const revokes of [false, true]) {
+    const { mint, refresh, exchange } = await start(t, { reauthorizationRevokes: revokes })
+    const first = strings((await exchange((await mint({ kind: 'code' })).code)).body)
+    await exchange((await mint({ kind: 'code' })).code)
+    t.equal((await refresh(first.refresh_token)).status, revokes ? 401 : 200)
+  }
+})
 
 t.test('GET /oauth2/account/current/subdomain: 200 alive, 401 dead, 403 no header', async (t) => {
   const { visitor, mint, refresh, stats, world } = await start(t)
@@ -334,7 +331,7 @@ t.test(
   },
 )
 
-t.test('an access token dies at its time; long-lived ones live on', async (t) => {
+t.test('access tokens expire in time; long-lived ones live on', async (t) => {
   const { visitor, mint, time } = await start(t)
   const pair = await mint({ access_ttl_seconds: 10 })
   const longLived = await mint({ kind: 'long_lived' })
@@ -399,7 +396,7 @@ t.test('over 7 calls a second: 429 text, then 403 HTML, the token endpoint inclu
 })
 
 t.test(
-  '404 in the provider’s style: unknown host, unknown path, no query in the answer',
+  '404 in the provider’s style: unknown host, unknown path, no query in the response',
   async (t) => {
     const { visitor } = await start(t)
     const unknown = await visitor.send('GET', HOST, '/nothing?code=secret')

@@ -15,18 +15,22 @@ import {
   type TestBroker,
   until,
 } from './support/broker.ts'
+import { startBrokerWithSandbox } from './support/broker-with-sandbox.ts'
 import { CLI } from './support/cli.ts'
 import { ask } from './support/clients.ts'
 import { createDatabase, query, redisUrl } from './support/database.ts'
-import { setStage } from './support/stage.ts'
+import { PRIVATE, untilDeliveries } from './support/endpoints.ts'
+import { BOT_TOKEN, SLACK_PATH, startReceiver } from './support/receivers.ts'
 
 const [, KEY_MATERIAL = ''] = ENCRYPTION_KEYS.split(':')
 const operator = { authorization: `Bearer ${OPERATOR_KEY}` }
 const NEXT_SECRET = 'canary-next-secret'
-/** A fault that ends in one of these is over. */
+/** A fault that ended in one of these outcomes is over. */
 const FAULT_LIMIT_MS = 2_000
 
-/** What no sink may hold; the pattern of tokens and codes is the sandbox's, as the provider's. */
+/**
+ * Secrets that no sink may contain. Tokens and codes of the sandbox have the provider's pattern.
+ */
 const secrets = new Map<string, RegExp>([
   ['refresh token or code', /def502[0-9a-f]{16}/],
   ['access token', /eyJ[\w-]{20,}\.eyJ[\w-]{20,}/],
@@ -43,13 +47,23 @@ const secrets = new Map<string, RegExp>([
   ['database password', /canary-db-password/],
   ['Redis password', /canary-redis-password/],
   ['misplaced secret', /canary-misplaced/],
+  ['bot token', /canary-bot-token/],
+  ['Slack URL', /canary-slack-secret/],
+  ['webhook URL', /canary-webhook-url/],
+  // Except the example of the API document.
+  ['signing secret', /whsec_(?!C2FVsBQIhrsc)/],
 ])
 
 function literally(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
 }
 
-/** The secrets in a sink, by name, with what stands around the first of each. */
+/** Refuses a message as frameworks do, with the path in the error. */
+const repeat: Parameters<typeof startReceiver>[1] = ({ path, headers }, response) => {
+  response.writeHead(404).end(`Cannot POST ${path} ${headers['webhook-signature']}`)
+}
+
+/** Returns the secrets in a sink by name, with the text around the first occurrence. */
 function found(sink: string, text: string, allowed: string[] = []): string[] {
   return [...secrets]
     .filter(([name]) => !allowed.includes(name))
@@ -66,7 +80,8 @@ t.test('no secret in any sink', { timeout: 280_000 }, async (t) => {
   const redisWithPassword = new URL(redisUrl())
   redisWithPassword.password = 'canary-redis-password'
   const deploymentId = withPassword.pathname.slice(1)
-  const stage = await setStage(t, {
+  const stage = await startBrokerWithSandbox(t, {
+    ownProcess: true,
     databaseUrl: withPassword.href,
     redis: redisWithPassword.href,
     deploymentId,
@@ -76,13 +91,14 @@ t.test('no secret in any sink', { timeout: 280_000 }, async (t) => {
       LINGER_MS: '500',
       SETTLE_MS: '200',
       BREAKER_MS: '100',
+      ...PRIVATE,
     },
   })
   const { sandbox } = stage
   let { broker } = stage
   const hits: string[] = []
   const brokers = [broker]
-  /** What the client was given, and may hold itself alone. */
+  /** The tokens that the client received, which may appear in its memory only. */
   const given: string[] = []
 
   const call = async (
@@ -95,9 +111,15 @@ t.test('no secret in any sink', { timeout: 280_000 }, async (t) => {
     const answer = await ask(url, method, path, headers, body)
     const text = `${JSON.stringify(answer.body)} ${JSON.stringify([...answer.headers])}`
     const isToken = path.startsWith('/tokens/') && answer.status === 200
-    // Who asks for a name is told that there is none of this name.
+    // A new signing secret is shown once.
+    const isNew = answer.body?.signing_secret !== undefined
+    // The response to an unknown name repeats the name.
     const isEcho = path.includes('canary-misplaced')
-    const allowed = [isToken ? 'access token' : [], isEcho ? 'misplaced secret' : []].flat()
+    const allowed = [
+      isToken ? 'access token' : [],
+      isEcho ? 'misplaced secret' : [],
+      isNew ? 'signing secret' : [],
+    ].flat()
     hits.push(...found(`${method} ${path} ${answer.status}`, text, allowed))
     return answer
   }
@@ -145,12 +167,30 @@ t.test('no secret in any sink', { timeout: 280_000 }, async (t) => {
   await call(broker.url, 'PUT', '/integrations/amocrm/next-client-secret', {
     client_secret: NEXT_SECRET,
   })
+  await t.test('endpoints that repeat their URL', async () => {
+    const [echo, chat] = [await startReceiver(t, repeat), await startReceiver(t, repeat)]
+    for (const endpoint of [
+      { name: 'demo', kind: 'webhook', url: `${echo.origin}/canary-webhook-url` },
+      { name: 'slack', kind: 'slack', url: echo.origin + SLACK_PATH },
+      {
+        ...{ name: 'bot', kind: 'telegram', bot_token: BOT_TOKEN, chat_id: '-5' },
+        api_origin: chat.origin,
+      },
+    ]) {
+      await call(broker.url, 'POST', '/endpoints', endpoint)
+      await call(broker.url, 'POST', `/endpoints/${endpoint.name}/rotate-secret`, {})
+      await call(broker.url, 'POST', `/endpoints/${endpoint.name}/test`)
+      await untilDeliveries(databaseUrl, endpoint.name, ([row]) => row?.attempts === 1)
+      await call(broker.url, 'GET', `/endpoints/${endpoint.name}/deliveries`)
+    }
+    await call(broker.url, 'GET', '/endpoints')
+  })
   await driveRoutes(minted.key)
   await call(broker.url, 'POST', '/integrations/resume')
   await call(broker.url, 'POST', '/integrations/amocrm/resume')
   await call(broker.url, 'POST', '/accounts/demo/resume')
 
-  await t.test('every failure of the sandbox', async (t) => {
+  await t.test('every fault of the sandbox', async (t) => {
     for (const fault of faultTable.keys()) {
       sandbox.world.faults.set([
         {
@@ -174,12 +214,13 @@ t.test('no secret in any sink', { timeout: 280_000 }, async (t) => {
     t.ok((await stage.attempts()).length >= 10, 'they were met')
   })
 
-  await t.test('killed in the middle, started again, refused at the start', async (each) => {
+  await t.test('killed during a refresh, restarted, refused at the start', async (each) => {
     sandbox.world.faults.set([{ fault: 'delay_after_spend', delay_ms: 300 }])
     await stage.makeDue()
     await broker.stop('SIGKILL')
     sandbox.world.faults.clear()
     const again: TestBroker = await startBroker(t, {
+      ownProcess: true,
       databaseUrl: withPassword.href,
       redis: redisWithPassword.href,
       deploymentId,
@@ -223,7 +264,7 @@ t.test('no secret in any sink', { timeout: 280_000 }, async (t) => {
     }
   })
 
-  await t.test('0 hits: answers, logs, metrics, Redis, tables, files', async (t) => {
+  await t.test('no secret in responses, logs, metrics, Redis, tables and files', async (t) => {
     await call(broker.url, 'GET', '/metrics')
     await call(broker.url, 'GET', '/health/ready')
     await call(broker.url, 'GET', '/audit')

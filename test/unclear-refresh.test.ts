@@ -1,31 +1,47 @@
-import pg from 'pg'
 import t from 'tap'
-import { connectAccount, startBroker, startSandbox, until } from './support/broker.ts'
-import { createDatabase, query } from './support/database.ts'
-import { freePorts } from './support/ports.ts'
-import { startProxy } from './support/proxy.ts'
-import { afterAttempt, presentedOnce, setStage } from './support/stage.ts'
+import { connectAccount, until } from './support/broker.ts'
+import {
+  afterAttempt,
+  assertPresentedOnce,
+  startBrokerWithSandbox,
+} from './support/broker-with-sandbox.ts'
+import { query } from './support/database.ts'
+import { underLoad } from './support/under-load.ts'
 
-/** An unclear send is resolved soon after it. */
-const FAST = { SEND_LIMIT_MS: '500', SETTLE_MS: '100' }
+/** An unclear send is resolved soon. */
+const FAST = { SEND_LIMIT_MS: String(underLoad(500)), SETTLE_MS: '100' }
 
 t.test('ambiguous and unspent: probed after the settle time, then sent again', async (t) => {
   for (const fault of ['drop_before_spend', 'bad_gateway_before_spend', 'silent'] as const) {
-    const stage = await setStage(t, { env: FAST })
+    const stage = await startBrokerWithSandbox(t, { env: FAST })
     stage.sandbox.world.faults.set([{ fault, endpoint: 'token', times: 1 }])
     await stage.makeDue()
     const row = await afterAttempt(stage, 1)
     t.match(row, { status: 'active', lastErrorCode: null }, fault)
-    t.ok(Number(row.generation) > 1, fault)
+    t.ok(Number(row.generation) > stage.connectedAs, fault)
     t.match(await stage.attempts(), [{ outcome: 'committed', sendCount: 2 }], fault)
-    presentedOnce(t, stage)
+    assertPresentedOnce(t, stage)
   }
 })
 
+t.test('401 without a hint and a probe without a result: probed again before a send', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { env: FAST })
+  stage.sandbox.world.faults.set([
+    { fault: 'unauthorized_without_hint', endpoint: 'token', times: 1 },
+    { fault: 'bad_gateway_before_spend', endpoint: 'probe', times: 1 },
+  ])
+  await stage.makeDue()
+  const row = await afterAttempt(stage, 1)
+  t.match(row, { status: 'active', lastErrorCode: null })
+  t.ok(Number(row.generation) > stage.connectedAs)
+  t.match(await stage.attempts(), [{ outcome: 'committed', sendCount: 2 }])
+  assertPresentedOnce(t, stage)
+})
+
 t.test(
-  'ambiguous and spent: the pair is lost; condemned only after the probe says dead',
+  'ambiguous and spent: reauth_required only after a probe reports the token dead',
   async (t) => {
-    const stage = await setStage(t, { env: FAST })
+    const stage = await startBrokerWithSandbox(t, { env: FAST })
     stage.sandbox.world.faults.set([
       { fault: 'bad_gateway_after_spend', endpoint: 'token', times: 1 },
     ])
@@ -33,27 +49,28 @@ t.test(
     await until(async () => (await stage.row()).status === 'reauth_required', 40_000)
     t.match(await stage.row(), { lastErrorCode: 'pair_lost' })
     t.match(await stage.attempts(), [{ outcome: 'lost', sendCount: 1 }])
-    presentedOnce(t, stage)
+    assertPresentedOnce(t, stage)
   },
 )
 
-t.test('an answer later than the limit is read on and committed', async (t) => {
-  const stage = await setStage(t, { env: { ...FAST, SETTLE_MS: '60000' } })
+t.test('a response after the limit is read and committed', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { env: { ...FAST, SETTLE_MS: '60000' } })
+  const delayMs = Number(FAST.SEND_LIMIT_MS) + 6_500
   stage.sandbox.world.faults.set([
-    { fault: 'delay_after_spend', delay_ms: 7_000, times: 1, endpoint: 'token' },
+    { fault: 'delay_after_spend', delay_ms: delayMs, times: 1, endpoint: 'token' },
   ])
   await stage.makeDue()
   const row = await afterAttempt(stage, 1)
-  t.ok(Number(row.generation) > 1)
+  t.ok(Number(row.generation) > stage.connectedAs)
   t.match(await stage.attempts(), [{ outcome: 'committed', sendCount: 1 }])
-  await until(() => stage.broker.log().includes('refresh not answered in time'))
-  presentedOnce(t, stage)
+  await until(() => stage.broker.log().includes('no response to a refresh within the limit'))
+  assertPresentedOnce(t, stage)
 })
 
 t.test(
-  're-onboarded in the middle of a refresh: the newer pair stays, the late one is parked',
+  'onboarded again during a refresh: the newer pair stays, the late one is parked',
   async (t) => {
-    const stage = await setStage(t)
+    const stage = await startBrokerWithSandbox(t)
     stage.sandbox.world.faults.set([
       { fault: 'delay_after_spend', delay_ms: 1_500, times: 1, endpoint: 'token' },
     ])
@@ -76,8 +93,8 @@ t.test(
   },
 )
 
-t.test('SIGTERM waits for the answer that is on its way', async (t) => {
-  const stage = await setStage(t)
+t.test('SIGTERM waits for a response in flight', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { ownProcess: true })
   stage.sandbox.world.faults.set([
     { fault: 'delay_after_spend', delay_ms: 1_500, times: 1, endpoint: 'token' },
   ])
@@ -87,8 +104,8 @@ t.test('SIGTERM waits for the answer that is on its way', async (t) => {
   t.match(await stage.attempts(), [{ outcome: 'committed' }])
 })
 
-t.test('SIGTERM: a connection that is kept alive does not keep the process', async (t) => {
-  const stage = await setStage(t)
+t.test('SIGTERM: a keep-alive connection does not keep the process alive', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { ownProcess: true })
   stage.sandbox.world.faults.set([
     { fault: 'delay_after_spend', delay_ms: 1_200, times: 1, endpoint: 'token' },
   ])
@@ -103,63 +120,23 @@ t.test('SIGTERM: a connection that is kept alive does not keep the process', asy
   const stopped = stage.broker.stop('SIGTERM')
   t.equal((await reading).status, 200, 'who waits gets the new token')
   t.equal(await stopped, 0)
-  t.ok(performance.now() - startedMs < 20_000, `ended after ${performance.now() - startedMs} ms`)
+  t.ok(
+    performance.now() - startedMs < underLoad(20_000),
+    `ended after ${performance.now() - startedMs} ms`,
+  )
 })
 
-t.test(
-  'ambiguous, then the account is renamed: sent again where the probe says it is',
-  async (t) => {
-    const stage = await setStage(t, { env: FAST })
-    const { world } = stage.sandbox
-    const account = world.directory.findAccount('demo', 'amocrm')
-    if (account === undefined) throw new Error('no account')
-    world.faults.set([{ fault: 'bad_gateway_before_spend', endpoint: 'token', times: 1 }])
-    await stage.makeDue()
-    await until(() => world.books.totals.tokenCalls === 2)
-    world.directory.rename(account, 'renamed', '404')
-    const row = await afterAttempt(stage, 1)
-    t.match(row, { status: 'active', domain: 'renamed.amocrm.ru', lastErrorCode: null })
-    t.match(await stage.attempts(), [{ outcome: 'committed', sendCount: 2 }])
-    presentedOnce(t, stage)
-  },
-)
-
-t.test(
-  'a kept answer that cannot be committed at the start: nobody is condemned over it',
-  async (t) => {
-    const databaseUrl = await createDatabase(t)
-    const [internal = 0, open = 0] = await freePorts(2)
-    const sandbox = await startSandbox(t, { publicPort: open })
-    const proxy = await startProxy(t, databaseUrl)
-    const ports: [number, number] = [internal, open]
-    const options = { sandbox, ports, dataDir: t.testdir(), deploymentId: 'kept', env: FAST }
-    const first = await startBroker(t, { ...options, databaseUrl: proxy.url })
-    await connectAccount(first)
-    sandbox.world.faults.set([{ fault: 'delay_after_spend', delay_ms: 1_000, times: 1 }])
-    await query(databaseUrl, `update amo_tokens set "refreshAt" = now(), "nextAttemptAt" = now()`)
-    await until(() => sandbox.world.books.totals.tokenCalls === 2)
-    await query(databaseUrl, 'select pg_sleep(0.2)')
-    proxy.set('refuse')
-    await until(() => first.log().includes('refreshed token pair not stored yet'))
-    await first.stop('SIGKILL')
-    await query(
-      databaseUrl,
-      `update amo_refresh_attempts set "leaseUntil" = now() - interval '1 hour'`,
-    )
-
-    // Somebody holds the row for longer than any statement of the broker waits.
-    const holder = new pg.Client({ connectionString: databaseUrl })
-    await holder.connect()
-    t.teardown(() => holder.end())
-    await holder.query('begin')
-    await holder.query('select from amo_tokens for update')
-    const second = await startBroker(t, { ...options, databaseUrl })
-    await until(() => second.log().includes('kept answer not committed yet'), 20_000)
-    await holder.query('commit')
-    await until(async () => (await second.get('/tokens/demo')).body.generation > 1, 20_000)
-    const { body } = await second.get('/accounts/demo')
-    t.match(body, { status: 'active', last_error: null })
-    t.notOk(second.log().includes('account must be authorized again'))
-    t.equal(sandbox.world.books.totals.presentedAgain, 0)
-  },
-)
+t.test('ambiguous, then renamed: sent again to the host that the probe reports', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { env: FAST })
+  const { world } = stage.sandbox
+  const account = world.directory.findAccount('demo', 'amocrm')
+  if (account === undefined) throw new Error('no account')
+  world.faults.set([{ fault: 'bad_gateway_before_spend', endpoint: 'token', times: 1 }])
+  await stage.makeDue()
+  await until(() => world.books.totals.tokenCalls === 2)
+  world.directory.rename(account, 'renamed', '404')
+  const row = await afterAttempt(stage, 1)
+  t.match(row, { status: 'active', domain: 'renamed.amocrm.ru', lastErrorCode: null })
+  t.match(await stage.attempts(), [{ outcome: 'committed', sendCount: 2 }])
+  assertPresentedOnce(t, stage)
+})

@@ -5,8 +5,8 @@ import { format, inspect } from 'node:util'
 import pg from 'pg'
 import { pino } from 'pino'
 import t from 'tap'
-import { KeyMissing, SealBroken } from '../src/errors.ts'
-import { serializeError } from '../src/plugins/serialize-error.ts'
+import { KeyMissing, SealBroken } from '../src/lib/errors.ts'
+import { serializeError } from '../src/lib/serialize-error.ts'
 import { KeyRing, type SealedAt } from '../src/vault/key-ring.ts'
 import { equalInConstantTime, KeyedHash } from '../src/vault/keyed-hash.ts'
 import { Secret } from '../src/vault/secret.ts'
@@ -24,7 +24,7 @@ const newKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`
 const OLD = newKey('old')
 const NEW = newKey('new')
 
-t.test('KeyRing: what is sealed opens again, and only to what it was', async (t) => {
+t.test('KeyRing: a sealed value opens to the same value', async (t) => {
   const ring = KeyRing.parse(OLD)
   for (const value of ['', 'x', CANARY, 'юникод 🔑', 'x'.repeat(8_192), 'a.b:c,d']) {
     const opened = ring.open(ring.seal(value, AT), AT)
@@ -47,7 +47,7 @@ t.test('KeyRing: the first key seals, every key opens', async (t) => {
   t.same(moved.keyIds, ['new', 'old'])
 })
 
-t.test('KeyRing: a key that is gone is named, as key_missing', async (t) => {
+t.test('KeyRing: a missing key is named (key_missing)', async (t) => {
   const sealed = KeyRing.parse(OLD).seal(CANARY, AT)
   const error = thrownBy(() => KeyRing.parse(NEW).open(sealed, AT))
   t.ok(error instanceof KeyMissing)
@@ -87,32 +87,29 @@ t.test('KeyRing: no altered or shortened value opens', async (t) => {
   t.notOk(opens(Buffer.concat([bytes, Buffer.alloc(1)])), 'or made longer')
 })
 
-t.test(
-  'KeyRing: a value opens at its own place alone, and the error tells which place',
-  async (t) => {
-    const ring = KeyRing.parse(OLD)
-    const sealed = ring.seal(CANARY, AT)
-    for (const moved of [
-      { table: 'amo_inbox' },
-      { row: 'amocrm/30878001' },
-      { row: 'kommo/30878000' },
-      { column: 'refreshToken' },
-      { generation: 8 },
-      { generation: 0 },
-      // What would read the same if the parts were only joined.
-      { table: 'amo_tokens,"amocrm', row: '/30878000' },
-      { row: 'amocrm/3087800', column: '0accessToken' },
-    ]) {
-      const error = thrownBy(() => ring.open(sealed, { ...AT, ...moved }))
-      t.ok(error instanceof SealBroken, JSON.stringify(moved))
-      t.notMatch(error, { message: CANARY })
-    }
-    const error = thrownBy(() => ring.open(sealed, { ...AT, column: 'refreshToken' }))
-    t.match(error, { message: /amo_tokens\.refreshToken/ })
-  },
-)
+t.test('KeyRing: a value opens at its own place only, and the error names the place', async (t) => {
+  const ring = KeyRing.parse(OLD)
+  const sealed = ring.seal(CANARY, AT)
+  for (const moved of [
+    { table: 'amo_inbox' },
+    { row: 'amocrm/30878001' },
+    { row: 'kommo/30878000' },
+    { column: 'refreshToken' },
+    { generation: 8 },
+    { generation: 0 },
+    // Places that would be equal if their parts were only joined.
+    { table: 'amo_tokens,"amocrm', row: '/30878000' },
+    { row: 'amocrm/3087800', column: '0accessToken' },
+  ]) {
+    const error = thrownBy(() => ring.open(sealed, { ...AT, ...moved }))
+    t.ok(error instanceof SealBroken, JSON.stringify(moved))
+    t.notMatch(error, { message: CANARY })
+  }
+  const error = thrownBy(() => ring.open(sealed, { ...AT, column: 'refreshToken' }))
+  t.match(error, { message: /amo_tokens\.refreshToken/ })
+})
 
-t.test('KeyRing: no two seals of one value are alike', async (t) => {
+t.test('KeyRing: sealing a value twice gives different results', async (t) => {
   const ring = KeyRing.parse(OLD)
   const ivOf = (sealed: string) => Buffer.from(sealed.slice(4), 'base64url').subarray(0, 12)
   const seals = Array.from({ length: 1_000 }, () => ring.seal(CANARY, AT))
@@ -143,7 +140,7 @@ t.test('KeyRing: prints no key', async (t) => {
   t.notOk(printed.includes(material) || printed.replaceAll(' ', '').includes(hex))
 })
 
-t.test('Secret: prints as [secret] in every way there is', async (t) => {
+t.test('Secret: every conversion prints [secret]', async (t) => {
   const secret = new Secret(CANARY)
   const holder = { name: 'holder', secret, deep: { list: [secret] } }
   const printed = [
@@ -207,14 +204,15 @@ t.test(
     )
     t.equal(new Set(all).size, 12)
     for (const hash of all) t.match(hash, /^[\w-]{43}$/)
-    // Worked out by RFC 5869 and RFC 2104 elsewhere: were it to change, every stored fingerprint would be lost.
+    // Computed independently by RFC 5869 and RFC 2104. A change would lose every stored
+    // fingerprint.
     t.equal(all[0], 'I8plm7kgqOG65IivEMzAOTmXiPIwEeRj_L7QVZk5h_w')
     const hash = new KeyedHash(() => root, 'fingerprint')
     t.equal(hash.of(new Secret('a')), all[0], 'of a Secret as of its text')
   },
 )
 
-t.test('KeyedHash: asks for the root secret at its first use, and once', async (t) => {
+t.test('KeyedHash: reads the root secret once, at its first use', async (t) => {
   let asked = 0
   const hash = new KeyedHash(() => {
     asked += 1
@@ -226,7 +224,7 @@ t.test('KeyedHash: asks for the root secret at its first use, and once', async (
   t.equal(asked, 1)
 })
 
-t.test('KeyedHash: matches what it made, and nothing else', async (t) => {
+t.test('KeyedHash: matches its own hashes only', async (t) => {
   const hash = new KeyedHash(
     () => new Secret(Buffer.alloc(32, 1).toString('base64')),
     'fingerprint',
@@ -237,7 +235,7 @@ t.test('KeyedHash: matches what it made, and nothing else', async (t) => {
   }
 })
 
-t.test('equalInConstantTime: equal texts alone, whatever their lengths', async (t) => {
+t.test('equalInConstantTime: true for equal texts only, of any length', async (t) => {
   t.ok(equalInConstantTime('', ''))
   t.ok(equalInConstantTime(CANARY, CANARY))
   for (const other of ['', 'c', `${CANARY} `, CANARY.toUpperCase(), 'x'.repeat(100_000), '\0']) {
@@ -245,66 +243,54 @@ t.test('equalInConstantTime: equal texts alone, whatever their lengths', async (
   }
 })
 
-t.test(
-  'serializeError: of an error of PostgreSQL, nothing of the statement or its values',
-  async (t) => {
-    const client = new pg.Client({ connectionString: serverUrl() })
-    await client.connect()
-    t.teardown(() => client.end())
-    await client.query('create temporary table held (value text primary key)')
-    await client.query('insert into held values ($1)', [CANARY])
-    const error = await client.query('insert into held values ($1)', [CANARY]).catch((err) => err)
-    t.match(error.detail, CANARY, 'pg itself tells the value')
-    Object.assign(error, { query: `insert ${CANARY}`, parameters: [CANARY], client })
-    const shown = serializeError(error)
-    t.same(Object.keys(shown).sort(), ['code', 'message', 'stack', 'type'])
-    t.match(shown, { type: 'error', code: '23505', message: /duplicate key/ })
-    t.notMatch(JSON.stringify(shown), CANARY)
-  },
-)
+t.test('serializeError: omits the statement and values of a PostgreSQL error', async (t) => {
+  const client = new pg.Client({ connectionString: serverUrl() })
+  await client.connect()
+  t.teardown(() => client.end())
+  await client.query('create temporary table held (value text primary key)')
+  await client.query('insert into held values ($1)', [CANARY])
+  const error = await client.query('insert into held values ($1)', [CANARY]).catch((err) => err)
+  t.match(error.detail, CANARY, 'pg itself tells the value')
+  Object.assign(error, { query: `insert ${CANARY}`, parameters: [CANARY], client })
+  const shown = serializeError(error)
+  t.same(Object.keys(shown).sort(), ['code', 'message', 'stack', 'type'])
+  t.match(shown, { type: 'error', code: '23505', message: /duplicate key/ })
+  t.notMatch(JSON.stringify(shown), CANARY)
+})
 
-t.test(
-  'serializeError: type, message, code, stack and cause; nothing else, however deep',
-  async (t) => {
-    const inner = Object.assign(new TypeError('inner'), {
-      request: { headers: CANARY },
-      code: 'E_IN',
-    })
-    const middle = Object.assign(new Error('middle', { cause: inner }), {
-      response: CANARY,
-      code: 42,
-    })
-    const outer = Object.assign(
-      new AggregateError([new Error(CANARY)], 'outer', { cause: middle }),
-      {
-        config: CANARY,
-      },
-    )
-    const shown = serializeError(outer)
-    t.match(shown, {
-      type: 'AggregateError',
-      message: 'outer',
-      stack: /^AggregateError: outer\n/,
-      cause: { type: 'Error', message: 'middle', cause: { type: 'TypeError', code: 'E_IN' } },
-    })
-    t.same(Object.keys(shown).sort(), ['cause', 'message', 'stack', 'type'])
-    t.notOk('code' in (shown.cause ?? {}), 'a code that is no text')
-    t.notMatch(JSON.stringify(shown), CANARY)
-  },
-)
+t.test('serializeError: only type, message, code, stack and cause, at any depth', async (t) => {
+  const inner = Object.assign(new TypeError('inner'), {
+    request: { headers: CANARY },
+    code: 'E_IN',
+  })
+  const middle = Object.assign(new Error('middle', { cause: inner }), {
+    response: CANARY,
+    code: 42,
+  })
+  const outer = Object.assign(new AggregateError([new Error(CANARY)], 'outer', { cause: middle }), {
+    config: CANARY,
+  })
+  const shown = serializeError(outer)
+  t.match(shown, {
+    type: 'AggregateError',
+    message: 'outer',
+    stack: /^AggregateError: outer\n/,
+    cause: { type: 'Error', message: 'middle', cause: { type: 'TypeError', code: 'E_IN' } },
+  })
+  t.same(Object.keys(shown).sort(), ['cause', 'message', 'stack', 'type'])
+  t.notOk('code' in (shown.cause ?? {}), 'a code that is no text')
+  t.notMatch(JSON.stringify(shown), CANARY)
+})
 
-t.test(
-  'serializeError: what is thrown though it is no error is not shown; a circle ends',
-  async (t) => {
-    for (const thrown of [CANARY, { message: CANARY }, new Secret(CANARY), null, undefined, 1]) {
-      t.same(serializeError(thrown), { type: typeof thrown, message: '' })
-    }
-    t.notMatch(JSON.stringify(serializeError(new Error('x', { cause: CANARY }))), CANARY)
-    const circle = new Error('circle')
-    circle.cause = circle
-    t.ok(JSON.stringify(serializeError(circle)).length < 20_000)
-  },
-)
+t.test('serializeError: hides thrown values that are not errors, and ends cycles', async (t) => {
+  for (const thrown of [CANARY, { message: CANARY }, new Secret(CANARY), null, undefined, 1]) {
+    t.same(serializeError(thrown), { type: typeof thrown, message: '' })
+  }
+  t.notMatch(JSON.stringify(serializeError(new Error('x', { cause: CANARY }))), CANARY)
+  const circle = new Error('circle')
+  circle.cause = circle
+  t.ok(JSON.stringify(serializeError(circle)).length < 20_000)
+})
 
 t.test('serializeError: as the serializer of a log', async (t) => {
   const err = Object.assign(new Error('failed'), { detail: CANARY, parameters: [CANARY] })
@@ -313,7 +299,7 @@ t.test('serializeError: as the serializer of a log', async (t) => {
   t.notMatch(lines, CANARY)
 })
 
-/** What a log as `src/main.ts` makes it writes. */
+/** Returns the output of a log configured as in `src/run-broker.ts`. */
 function logged(work: (log: pino.Logger) => void): string {
   let lines = ''
   const sink = new Writable({

@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis'
 import t from 'tap'
 import {
   deploymentOf,
@@ -6,10 +7,12 @@ import {
   startBroker,
   until,
 } from './support/broker.ts'
+import { startBrokerWithSandbox } from './support/broker-with-sandbox.ts'
 import { runCli } from './support/cli.ts'
-import { query } from './support/database.ts'
-import { fleetOf } from './support/fleet.ts'
-import { setStage } from './support/stage.ts'
+import { makeDataDir } from './support/data-dir.ts'
+import { query, redisUrl } from './support/database.ts'
+import { createDatabaseWithAccounts } from './support/database-with-accounts.ts'
+import { nothingHappensFor } from './support/waits.ts'
 
 const KEYS = { ENCRYPTION_KEYS, OPERATOR_KEY }
 
@@ -20,8 +23,8 @@ const verify = (databaseUrl: string, ...args: string[]) =>
     DEPLOYMENT_ID: 'a-copy',
   })
 
-t.test('verify: probes every account, spends nothing, changes none', async (t) => {
-  const { databaseUrl, sandbox } = await fleetOf(t, 20)
+t.test('verify: probes every account, spends and changes nothing', async (t) => {
+  const { databaseUrl, sandbox } = await createDatabaseWithAccounts(t, 20)
   const state = () => query(databaseUrl, 'select * from amo_tokens order by "accountId"')
   const before = await state()
   const all = await verify(databaseUrl)
@@ -99,7 +102,7 @@ t.test('verify: probes every account, spends nothing, changes none', async (t) =
   )
 })
 
-t.test('verify, adopt: --help; what is missing is named', async (t) => {
+t.test('verify, adopt: --help, and missing settings are named', async (t) => {
   for (const name of ['verify', 'adopt']) {
     const help = await runCli([name, '--help'], {})
     t.match(help, { code: 0, out: new RegExp(`amo-broker ${name}`) })
@@ -121,9 +124,9 @@ const adopt = (databaseUrl: string, ...args: string[]) =>
   runCli(['adopt', ...args], { ...KEYS, DATABASE_URL: databaseUrl, DEPLOYMENT_ID: 'moved' })
 
 t.test(
-  'adopt: refused while the other deployment lives; then its brokers refresh at once',
+  'adopt: refused while the other deployment runs; afterwards brokers refresh at once',
   async (t) => {
-    const stage = await setStage(t, { env: { SETTLE_MS: '100' } })
+    const stage = await startBrokerWithSandbox(t, { env: { SETTLE_MS: '100' } })
     const { databaseUrl, sandbox, broker } = stage
     const bound = deploymentOf(databaseUrl)
     const alive = await adopt(databaseUrl, '--yes')
@@ -153,12 +156,97 @@ t.test(
     t.match(await adopt(databaseUrl), { code: 1, err: /add --yes/ }, 'nobody is there to be asked')
 
     await stage.makeDue()
-    await query(databaseUrl, 'select pg_sleep(1.5)')
+    await nothingHappensFor(1_500)
     t.equal(sandbox.world.books.totals.refreshes, 0, 'not before it is adopted')
     t.match(await adopt(databaseUrl, '--yes'), { code: 0, out: /belongs to "moved" now/ })
     await until(() => sandbox.world.books.totals.refreshes === 1)
     await until(async () => !(await degraded()).includes('deployment:'))
     t.match(moved.log(), /"msg":"database adopted"/)
     t.match(await adopt(databaseUrl, '--yes'), { code: 0, out: /belongs to "moved" already/ })
+  },
+)
+
+/** Puts the row back to the table `backup`, and both sequences to where they were then. */
+async function restore(databaseUrl: string, generation: number): Promise<void> {
+  await query(
+    databaseUrl,
+    `update amo_tokens t set generation = b.generation, "accessToken" = b."accessToken",
+       "refreshToken" = b."refreshToken", "refreshTokenFingerprint" = b."refreshTokenFingerprint",
+       "issuedAt" = b."issuedAt", "expiresAt" = b."expiresAt", "refreshAt" = now(),
+       "nextAttemptAt" = now() from backup b`,
+  )
+  await query(databaseUrl, 'truncate amo_refresh_attempts restart identity')
+  await query(databaseUrl, `select setval('amo_generation', ${generation})`)
+}
+
+t.test(
+  'a backup under the same id: the journal shows that it is older, no generation is used twice',
+  async (t) => {
+    const dataDir = makeDataDir(t)
+    const stage = await startBrokerWithSandbox(t, { redis: null, dataDir })
+    const { databaseUrl, sandbox, broker } = stage
+    await query(databaseUrl, 'create table backup as select * from amo_tokens')
+    const before = Number((await stage.row()).generation)
+    await stage.makeDue()
+    await until(async () => Number((await stage.row()).generation) > before)
+    const used = Number((await stage.row()).generation)
+    await broker.stop()
+    // Other accounts had used greater generations than the one that the response was sent for.
+    await restore(databaseUrl, before + 20)
+    const redirect = `${broker.publicUrl}/api/v1/integrations/amo-crm/callback`
+    const again = await startBroker(t, {
+      databaseUrl,
+      sandbox,
+      redis: null,
+      dataDir,
+      env: { AMO_REDIRECT_URI: redirect },
+    })
+    await until(async () => Number((await stage.row()).generation) > used + 1_000_000)
+    t.match(again.log(), /the database is older than the journal/)
+    t.equal(sandbox.world.books.totals.tokenCalls, 2, 'the spent token was not sent')
+  },
+)
+
+t.test(
+  'adopt after a restore: the copies in Redis are found under the old id, no generation is used twice',
+  async (t) => {
+    const first = await startBrokerWithSandbox(t)
+    const { databaseUrl, sandbox, broker } = first
+    await query(databaseUrl, 'create table backup as select * from amo_tokens')
+    const before = Number((await first.row()).generation)
+    await first.makeDue()
+    await until(async () => Number((await first.row()).generation) > before)
+    const used = Number((await first.row()).generation)
+    const redis = new Redis(redisUrl())
+    t.teardown(() => redis.disconnect())
+    const copies = `{amo:${deploymentOf(databaseUrl)}:kept}:*`
+    await until(async () => (await redis.keys(copies)).length > 0)
+    await broker.stop()
+
+    await restore(databaseUrl, before)
+    const env = {
+      ...KEYS,
+      DATABASE_URL: databaseUrl,
+      REDIS_URL: redisUrl(),
+      DEPLOYMENT_ID: 'moved',
+    }
+    t.match(await runCli(['adopt', '--yes'], { ...env, REDIS_URL: 'redis://127.0.0.1:1' }), {
+      code: 1,
+      err: /responses in Redis cannot be read: .*[\s\S]*remove it to go on without them/,
+    })
+    t.match(await runCli(['adopt', '--yes'], env), { code: 0, out: /in Redis: 1, taken over/ })
+
+    const redirect = `${broker.publicUrl}/api/v1/integrations/amo-crm/callback`
+    const moved = await startBroker(t, {
+      databaseUrl,
+      sandbox,
+      deploymentId: 'moved',
+      env: { AMO_REDIRECT_URI: redirect },
+    })
+    await until(async () => Number((await first.row()).generation) > used + 1_000_000)
+    t.equal(sandbox.world.books.totals.tokenCalls, 2, 'the spent token was not sent')
+    const { status, body } = await moved.get('/tokens/demo')
+    t.equal(status, 200)
+    t.equal(sandbox.world.grants.findAccess(body.access_token)?.state, 'live')
   },
 )

@@ -5,10 +5,12 @@ import type { Part } from './part.ts'
 
 const ACCOUNTS = 100
 
-/** One process, and three on the same database, each with a load of its own at the same time. */
+/**
+ * Measures one process, and three on the same database, each loaded separately at the same time.
+ */
 export const replicas: Part = {
   name: 'replicas',
-  title: '1 and 3 replicas, each under a load of its own',
+  title: '1 and 3 replicas, each loaded separately',
   async run(scope, bench) {
     const world = await makeWorld(scope, { ...bench, accounts: ACCOUNTS })
     const paths = pathsOf(world.subjects)

@@ -1,6 +1,8 @@
 import { type RawBuilder, sql } from 'kysely'
-import { type Claimant, claimDueAccounts } from '../../src/refresh/claim.ts'
-import { withScope } from '../../test/support/scope.ts'
+import type { ClaimContext } from '../../src/claims/claim-context.ts'
+import { claimDueAccounts } from '../../src/claims/claim-due-accounts.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { withTeardown } from '../../test/support/teardown-scope.ts'
 import { type Figure, median, ratios } from '../figures.ts'
 import type { Aim } from '../load.ts'
 import { playRounds, throughput } from '../rounds.ts'
@@ -9,14 +11,16 @@ import { INTEGRATION, makeWorld, pathsOf, sibling, type World } from '../world.t
 import type { Bench, Part } from './part.ts'
 
 const SIZES = [1, 100, 1_000, 10_000, 1_000_000] as const
-/** The same accounts are read whatever their number. */
+/** The same number of accounts is read in a database of any size. */
 const WORKING_SET = 100
 const DUE = 50
-/** So that the bucket holds all that are due. */
+/** High enough that the pace bucket holds all accounts that are due. */
 const PACE_PER_SECOND = 100
 const TIMES = 100
 
-/** One account, and a million: what a read, a look for what is due, a list and a start cost. */
+/**
+ * Measures reads, the scheduler's query, a list and a start with one account and up to a million.
+ */
 export const scale: Part = {
   name: 'scale',
   title: `From 1 account to 1,000,000; ${WORKING_SET} of them are read`,
@@ -74,7 +78,10 @@ export const scale: Part = {
   },
 }
 
-/** The scheduler's own statement, with nothing due as almost always, and with some due; rolled back each time. */
+/**
+ * Measures the scheduler's own statement with nothing due, which is the usual case, and with some
+ * accounts due. Every run is rolled back.
+ */
 async function compareDue({ rounds }: Bench, million: World, thousand: World): Promise<Figure[]> {
   const figures: Figure[] = []
   for (const due of [0, DUE]) {
@@ -102,7 +109,7 @@ async function compareDue({ rounds }: Bench, million: World, thousand: World): P
   return figures
 }
 
-/** Returns what sets it back. */
+/** Makes accounts due. Returns a function that undoes it. */
 async function makeDue({ vault: { db } }: World, count: number): Promise<() => Promise<void>> {
   const plan = (time: RawBuilder<unknown>) => sql`
     update amo_tokens set "nextAttemptAt" = ${time}
@@ -114,21 +121,28 @@ async function makeDue({ vault: { db } }: World, count: number): Promise<() => P
   }
 }
 
-/** Milliseconds. Throws when it did not claim exactly what is due. */
+/** Returns milliseconds. Throws when it did not claim exactly the accounts that are due. */
 async function timeOfClaim({ vault }: World, due: number): Promise<number> {
   const trx = await vault.db.startTransaction().execute()
   try {
-    const claimant: Claimant = {
+    const claimContext: ClaimContext = {
       claims: trx,
       owner: 'bench',
       deploymentId: vault.deploymentId,
       keyIds: vault.keyRing.keyIds,
-      sendLimitMs: 30_000,
-      settleMs: 60_000,
-      breakerMs: 30_000,
+      limits: {
+        sendLimitMs: 30_000,
+        lingerMs: 300_000,
+        settleMs: 60_000,
+        breakerMs: 30_000,
+        minRestMs: 5_000,
+      },
+      hasSecondPlace: () => true,
+      hasGap: () => false,
+      clock: systemClock,
     }
     const beganMs = performance.now()
-    const claims = await claimDueAccounts(claimant, INTEGRATION, DUE)
+    const claims = await claimDueAccounts(claimContext, INTEGRATION, DUE)
     const tookMs = performance.now() - beganMs
     if (claims.length !== due) throw new Error(`${claims.length} of ${due} due accounts claimed`)
     return tookMs
@@ -137,7 +151,7 @@ async function timeOfClaim({ vault }: World, due: number): Promise<number> {
   }
 }
 
-/** From the start of the process until it is ready. */
+/** Measures the time from the start of the process until it is ready. */
 async function compareStarts({ rounds }: Bench, million: World, hundred: World): Promise<Figure[]> {
   const tookMs = new Map<World, number[]>([
     [million, []],
@@ -145,7 +159,7 @@ async function compareStarts({ rounds }: Bench, million: World, hundred: World):
   ])
   for (let round = 0; round < rounds; round += 1) {
     for (const [world, values] of tookMs) {
-      await withScope(async (scope) => {
+      await withTeardown(async (scope) => {
         const { readyAfterMs } = await startBroker(scope, world)
         values.push(readyAfterMs)
       })

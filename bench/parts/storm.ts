@@ -11,12 +11,15 @@ const REPLICAS = 3
 const PACE_PER_SECOND = 50
 const PROVIDER_MS = 200
 const READS_PER_SECOND = 150
-/** Readings of the tail, with nothing else going on and during the storm. */
+/** Duration and number of the measurements of tail latency, without other work and in the storm. */
 const SLICE_SECONDS = 20
 const SLICES = 5
 const LIMIT_MS = 15 * 60_000
 
-/** Everything is due at once, as after a long outage. The provider takes its time, the pace is what bounds the storm. */
+/**
+ * Makes everything due at once, as after a long outage. The provider is slow, and the pace bounds
+ * the storm.
+ */
 export const storm: Part = {
   name: 'storm',
   title: `${ACCOUNTS.toLocaleString('en')} accounts due at once, ${REPLICAS} replicas, a provider that takes ${PROVIDER_MS} ms, ${PACE_PER_SECOND} refreshes a second, ${READS_PER_SECOND} reads a second of ${READERS} other accounts`,
@@ -50,7 +53,7 @@ export const storm: Part = {
     for (let slice = 0; slice < SLICES; slice += 1) stormy.push(await read())
     bench.say(`  storm: p99 ${stormy.map(({ p99Ms }) => p99Ms.toFixed(2)).join(', ')} ms`)
     const tookSeconds = ((await ended) - beganMs) / 1_000
-    // Whatever is sent too often would come now.
+    // Superfluous sends would arrive within this time.
     await delay(2_000)
     const { refreshes, tokenCalls, reusedRefreshTokens } = world.sandbox.world.books.totals
     const idealSeconds = ACCOUNTS / PACE_PER_SECOND
@@ -92,7 +95,7 @@ async function makeDue({ vault, subjects }: World): Promise<void> {
   `.execute(vault.db)
 }
 
-/** `performance.now()` when the last one was committed. */
+/** Resolves with `performance.now()` when the last refresh was committed. */
 async function untilRefreshed({ vault: { db } }: World, { say }: Bench): Promise<number> {
   const beganMs = performance.now()
   for (let told = 0; ; ) {

@@ -1,7 +1,10 @@
 import Fastify from 'fastify'
-import { TokenSchema } from '../../src/tokens/schemas.ts'
+import { TokenSchema } from '../../src/contract/tokens.ts'
 
-/** Side 1: what the HTTP server costs by itself. A constant object through a response schema; no key, no log. */
+/**
+ * Side 1: the cost of the HTTP server. Sends a constant object through a response schema; no key,
+ * no log.
+ */
 const constant = JSON.parse(process.env.BODY ?? '{}') as object
 const app = Fastify()
 app.get('/health/live', async () => 'ready')

@@ -1,15 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
-import { TokenSchema } from '../../src/tokens/schemas.ts'
-import { answerOf, findRow, pool } from './stored-tokens.ts'
+import { TokenSchema } from '../../src/contract/tokens.ts'
+import { findRow, pool, tokenResponseOf } from './stored-tokens.ts'
 
 const LOCK_SECONDS = 10
 const AGAIN_MS = 2
 
 /**
- * Side 5: a lock on every read, so that none meets a refresh, the pattern of the largest open peer. A request is a lock in Redis,
- * two selects (the account, the integration's settings), an open, and the lock's end; no key, no log.
+ * Side 5: locks on every read, so that no read meets a refresh. This is the pattern of the largest
+ * open-source peer. A request takes a lock in Redis, makes two selects (the account, the
+ * integration's settings) and one decryption, and releases the lock; no key, no log.
  */
 const redis = new Redis(process.env.REDIS_URL ?? '')
 const app = Fastify()
@@ -28,7 +29,7 @@ app.get<{ Params: { account: string } }>('/tokens/:account', {
         text: 'select provider, "clientId", "redirectUri" from amo_integrations where name = $1',
         values: [row.integration],
       })
-      return answerOf(row)
+      return tokenResponseOf(row)
     } finally {
       await redis.del(lock)
     }

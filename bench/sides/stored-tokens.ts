@@ -1,6 +1,6 @@
 import pg from 'pg'
-import { tokenAt } from '../../src/accounts/sealed-tokens.ts'
 import { KeyRing } from '../../src/vault/key-ring.ts'
+import { tokenAt } from '../../src/vault/sealed-places.ts'
 
 interface Row {
   integration: string
@@ -16,7 +16,7 @@ pg.types.setTypeParser(pg.types.builtins.INT8, Number)
 export const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 10 })
 const keyRing = KeyRing.parse(process.env.ENCRYPTION_KEYS ?? '')
 
-/** One prepared select. */
+/** Reads a row with one prepared select. */
 export async function findRow(domain: string): Promise<Row | undefined> {
   const { rows } = await pool.query<Row>({
     name: 'token',
@@ -27,8 +27,8 @@ export async function findRow(domain: string): Promise<Row | undefined> {
   return rows[0]
 }
 
-/** The same fields as the broker's answer; opens the token. */
-export function answerOf(row: Row) {
+/** Decrypts the token and returns the fields of the broker's response. */
+export function tokenResponseOf(row: Row) {
   const nowMs = Date.now()
   return {
     account_id: row.accountId,

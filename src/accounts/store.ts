@@ -1,26 +1,9 @@
-import { type Kysely, sql } from 'kysely'
-import type { Grant } from '../clients/caller.ts'
-import type { AccountStatus, Tables } from '../db/tables.ts'
-import type { AccountKey } from './account-key.ts'
-
-/** An account's state: everything but its tokens. */
-export interface AccountState extends AccountKey {
-  domain: string | null
-  kind: 'oauth' | 'long_lived'
-  status: AccountStatus
-  generation: number
-  expiresAt: Date
-  refreshAt: Date | null
-  nextAttemptAt: Date | null
-  refreshTokenExpiresAt: Date | null
-  failedAttempts: number
-  lastRefreshAt: Date | null
-  lastErrorCode: string | null
-  lastErrorAt: Date | null
-  paused: boolean
-  shadow: boolean
-  createdAt: Date
-}
+import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely'
+import type { Act } from '../audit/act.ts'
+import type { AccountStatus } from '../db/tables/accounts.ts'
+import type { Tables } from '../db/tables.ts'
+import type { AccountKey } from '../lib/account-key.ts'
+import { searchVector } from './label-words.ts'
 
 const COLUMNS = [
   'integration',
@@ -39,107 +22,150 @@ const COLUMNS = [
   'lastErrorAt',
   'paused',
   'shadow',
+  'statusSince',
+  'accessDeadAt',
+  'lastReadAt',
   'createdAt',
 ] as const
 
-/**
- * In the order of their keys, those behind `after`: costs the same on every page, and with however many accounts that are none
- * of the caller's. `grants` leaves only what they cover; undefined: all.
- */
-export async function findAccounts(
-  db: Kysely<Tables>,
-  after: AccountKey | undefined,
-  limit: number,
-  grants: readonly Grant[] | undefined,
-): Promise<AccountState[]> {
-  const isBehind =
-    after === undefined
-      ? sql<boolean>`true`
-      : sql<boolean>`(t.integration, t."accountId") > (${after.integration}, ${after.accountId}::bigint)`
-  const page = db
-    .selectFrom('amo_tokens as t')
-    .select(COLUMNS.map((column) => `t.${column}` as const))
-    .where(isBehind)
-    .orderBy('t.integration')
-    .orderBy('t.accountId')
-    .limit(limit)
-  if (grants === undefined) return page.execute()
-  const whole = grants.filter(({ accountId }) => accountId === null)
-  const single = grants.filter(({ accountId }) => accountId !== null)
-  // Each from its own end: an integration by its place in the index, single accounts one by one.
-  const pages = [
-    ...whole.map(({ integration }) => page.where('t.integration', '=', integration)),
-    page
-      .innerJoin(
-        sql<AccountKey>`unnest(${single.map(({ integration }) => integration)}::text[],
-          ${single.map(({ accountId }) => accountId)}::bigint[])`.as<'g'>(
-          sql`g(integration, "accountId")`,
-        ),
-        (join) =>
-          join
-            .onRef('g.integration', '=', 't.integration')
-            .onRef('g.accountId', '=', 't.accountId'),
-      )
-      .where('t.integration', 'not in', ['', ...whole.map(({ integration }) => integration)]),
-  ]
-  const { rows } = await sql<AccountState>`
-    select * from (${sql.join(pages, sql` union all `)}) page
-    order by integration, "accountId" limit ${limit}
-  `.execute(db)
-  return rows
+/** The state of an account, without its tokens. */
+export type AccountState = Pick<Selectable<Tables['amo_tokens']>, (typeof COLUMNS)[number]> & {
+  /** The name that an operator has given the account; null: none. */
+  label: string | null
 }
 
-export function findAccount(
+/** The columns of `AccountState` of account `t`. */
+export const accountColumns: RawBuilder<unknown> = sql.join(
+  COLUMNS.map((column) => sql.ref(`t.${column}`)),
+)
+
+/** The label of account `t`; null: none. */
+export const withLabel: RawBuilder<unknown> = sql`(select l.label from amo_account_labels l
+  where l.integration = t.integration and l."accountId" = t."accountId") as label`
+
+/** @returns undefined when there is no such account */
+export async function findAccount(
   db: Kysely<Tables>,
   key: AccountKey,
 ): Promise<AccountState | undefined> {
-  return db
-    .selectFrom('amo_tokens')
-    .select(COLUMNS)
-    .where('integration', '=', key.integration)
-    .where('accountId', '=', key.accountId)
-    .executeTakeFirst()
+  const { rows } = await sql<AccountState>`
+    select ${accountColumns}, ${withLabel} from amo_tokens t
+    where t.integration = ${key.integration} and t."accountId" = ${key.accountId}
+  `.execute(db)
+  return rows[0]
 }
 
-/** Of a paused account nothing is sent any more, not even under a claim that was made before. */
+/**
+ * Pauses or resumes an account. Nothing is sent for a paused account, not even under an earlier
+ * claim.
+ */
 export async function setPaused(
   db: Kysely<Tables>,
   key: AccountKey,
   paused: boolean,
+  act: Act,
 ): Promise<void> {
-  await db
-    .updateTable('amo_tokens')
-    .set({ paused, updatedAt: sql<Date>`clock_timestamp()` })
-    .where('integration', '=', key.integration)
-    .where('accountId', '=', key.accountId)
-    .where('paused', '!=', paused)
-    .execute()
+  await db.transaction().execute(async (trx) => {
+    await trx
+      .updateTable('amo_tokens')
+      .set({ paused, updatedAt: sql<Date>`clock_timestamp()` })
+      .where('integration', '=', key.integration)
+      .where('accountId', '=', key.accountId)
+      .where('paused', '!=', paused)
+      .execute()
+    await act.record(trx, { account: key })
+  })
 }
 
-/** From here on its tokens are handed out; one in another state than `pending` keeps that, and comes back as approved. */
-export async function approve(db: Kysely<Tables>, key: AccountKey): Promise<void> {
-  await sql`
-    update amo_tokens set "approvedAt" = coalesce("approvedAt", clock_timestamp()),
-      status = case when status = 'pending' then 'active' else status end, "updatedAt" = clock_timestamp()
-    where integration = ${key.integration} and "accountId" = ${key.accountId}
-      and ("approvedAt" is null or status = 'pending')
+/** Returns the accounts of these keys that exist, ordered by key. */
+export async function findAccountsByKeys(
+  db: Kysely<Tables>,
+  keys: readonly AccountKey[],
+): Promise<AccountState[]> {
+  if (keys.length === 0) return []
+  const { rows } = await sql<AccountState>`
+    select ${accountColumns}, ${withLabel} from amo_tokens t
+    join unnest(${keys.map(({ integration }) => integration)}::text[],
+      ${keys.map(({ accountId }) => accountId)}::bigint[]) k(integration, "accountId")
+      using (integration, "accountId")
+    order by t.integration, t."accountId"
   `.execute(db)
+  return rows
 }
 
-export interface StatusCount {
+/** Names an account for operators; null removes the name. */
+export async function setLabel(
+  db: Kysely<Tables>,
+  { integration, accountId }: AccountKey,
+  label: string | null,
+  act: Act,
+): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    if (label === null) {
+      await trx
+        .deleteFrom('amo_account_labels')
+        .where('integration', '=', integration)
+        .where('accountId', '=', accountId)
+        .execute()
+    } else {
+      // Nothing is inserted for an account that was removed meanwhile.
+      await sql`
+        insert into amo_account_labels (integration, "accountId", label, words)
+        select t.integration, t."accountId", ${label}, ${searchVector(label)}::tsvector
+        from amo_tokens t where t.integration = ${integration} and t."accountId" = ${accountId}
+        for key share of t
+        on conflict (integration, "accountId") do update
+          set label = excluded.label, words = excluded.words, "updatedAt" = clock_timestamp()
+      `.execute(trx)
+    }
+    await act.record(trx)
+  })
+}
+
+/**
+ * Approves an account: its tokens are handed out from now on. A status other than `pending` stays,
+ * and the account keeps the approval.
+ */
+export async function approve(db: Kysely<Tables>, key: AccountKey, act: Act): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await sql`
+      update amo_tokens set "approvedAt" = coalesce("approvedAt", clock_timestamp()),
+        status = case when status = 'pending' then 'active' else status end, "updatedAt" = clock_timestamp()
+      where integration = ${key.integration} and "accountId" = ${key.accountId}
+        and ("approvedAt" is null or status = 'pending')
+    `.execute(trx)
+    await act.record(trx)
+  })
+}
+
+/** Returns the numbers of accounts by integration and status. */
+export function findAccountCounts(
+  db: Kysely<Tables>,
+): Promise<Selectable<Tables['amo_account_counts']>[]> {
+  return db.selectFrom('amo_account_counts').selectAll().execute()
+}
+
+interface StatusCount {
   integration: string
   status: AccountStatus
   accounts: number
-  /** How long the one that is overdue longest has been due, in seconds. */
+  /** For how long the most overdue account has been due, in seconds. */
   overdueSeconds: number
 }
 
+/** Counts the accounts of each integration by status. Costs the same however many there are. */
 export async function countByStatus(db: Kysely<Tables>): Promise<StatusCount[]> {
   const { rows } = await sql<StatusCount>`
-    select integration, status, count(*)::int as accounts,
-      greatest(0, coalesce(extract(epoch from clock_timestamp() - min("nextAttemptAt")
-        filter (where status in ('active', 'pending') and not paused)), 0))::float8 as "overdueSeconds"
-    from amo_tokens group by integration, status order by integration, status
+    select c.integration, c.status, c.accounts, greatest(0, coalesce(
+      extract(epoch from clock_timestamp() - due."nextAttemptAt"), 0))::float8 as "overdueSeconds"
+    from amo_account_counts c
+    left join lateral (
+      select t."nextAttemptAt" from amo_tokens t
+      where t.integration = c.integration and t.status = c.status and c.status in ('active', 'pending')
+        and not t.paused and not t.shadow
+      order by coalesce(t."nextAttemptAt", 'infinity') limit 1
+    ) due on true
+    order by c.integration, c.status
   `.execute(db)
   return rows
 }

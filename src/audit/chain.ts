@@ -1,14 +1,19 @@
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import type { AuditHead, AuditRow } from './store.ts'
 
-/** The mac of a row at its place: over the one before it, so that none can be changed, removed or put in between. */
+/**
+ * Computes the mac of a row in its place. It covers the mac before it, so no row can be changed,
+ * removed or inserted.
+ */
 export function linkOf(hash: KeyedHash, before: string, seq: number, row: AuditRow): string {
   const { id, at, actor, action, integration, accountId, generation, outcome, times, detail } = row
   const fields = [id, at, actor, action, integration, accountId, generation, outcome, times, detail]
   return hash.of(JSON.stringify(['row', before, seq, ...fields]))
 }
 
-/** The checkpoint that retention leaves: nobody else can say that the chain begins later. */
+/**
+ * Signs the checkpoint of retention, so that only this deployment can move the start of the chain.
+ */
 export function signatureOf(
   hash: KeyedHash,
   { cutSeq, cutMac }: Pick<AuditHead, 'cutSeq' | 'cutMac'>,

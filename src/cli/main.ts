@@ -1,24 +1,13 @@
 #!/usr/bin/env node
-import { tellFailure } from './failure.ts'
-import { buildProgram } from './program.ts'
+import { cacheCompiledCode } from '../lib/compile-cache.ts'
 
-// `amo-broker … | head` closes our output early: that is no failure.
+// Before anything else is imported.
+cacheCompiledCode()
+
+// `amo-broker … | head` closes our output early, which is not a failure.
 process.stdout.on('error', (error: { code?: string }) => {
   if (error.code === 'EPIPE') process.exit()
   throw error
 })
-try {
-  readEnvFile()
-  await buildProgram().parseAsync()
-} catch (error) {
-  process.exitCode = tellFailure(error)
-}
-
-/** `.env` of the working directory, as `npm start` has it; what the environment says itself wins. */
-function readEnvFile(): void {
-  try {
-    process.loadEnvFile()
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'ENOENT') throw error
-  }
-}
+const { runCommandLine } = await import('./program.ts')
+process.exitCode = await runCommandLine(process.argv.slice(2))

@@ -1,30 +1,34 @@
-import type { AccountKey } from '../accounts/account-key.ts'
-import { BrokerError } from '../errors.ts'
+import type { Grant, Role } from '../db/tables/access.ts'
+import type { AccountKey } from '../lib/account-key.ts'
+import { BrokerError } from '../lib/errors.ts'
 
-export const ROLES = ['reader', 'monitor', 'operator'] as const
-export type Role = (typeof ROLES)[number]
-
-/** Who makes a request, and what it may have. */
+/** The maker of a request, and what it may access. */
 export interface Caller {
   name: string
   role: Role
   reach: Reach
+  /** Public id of the client's key; null: the caller did not come with a key of a client. */
+  keyId: string | null
 }
 
-/** A grant as it is stored: one account, or null for every account of the integration. */
-export interface Grant {
-  integration: string
-  accountId: number | null
+/** The holder of OPERATOR_KEY, which is valid before there are any clients. */
+export const OPERATOR: Caller = {
+  name: 'operator',
+  role: 'operator',
+  reach: reachOf([]),
+  keyId: null,
 }
 
-/** What a client was granted, laid out so that a look costs the same however much it is. */
-export interface Reach {
+/** A client's grants, indexed so that a check costs the same however many there are. */
+interface Reach {
   grants: readonly Grant[]
+  /** Integrations that were granted as a whole. */
   integrations: ReadonlySet<string>
-  /** By integration. */
+  /** Account ids by integration. */
   accounts: ReadonlyMap<string, ReadonlySet<number>>
 }
 
+/** Indexes grants. */
 export function reachOf(grants: readonly Grant[]): Reach {
   const integrations = new Set<string>()
   const accounts = new Map<string, Set<number>>()
@@ -35,7 +39,10 @@ export function reachOf(grants: readonly Grant[]): Reach {
   return { grants, integrations, accounts }
 }
 
-/** Whether the caller may have this account's token. An operator may have all, a monitor none. */
+/**
+ * Returns whether the caller may have this account's token. Operators may have all tokens, monitors
+ * none.
+ */
 export function mayRead({ role, reach }: Caller, account: AccountKey): boolean {
   if (role === 'operator') return true
   if (role === 'monitor') return false
@@ -45,14 +52,15 @@ export function mayRead({ role, reach }: Caller, account: AccountKey): boolean {
   )
 }
 
-/** Whether the caller may know of this account and its state. */
+/** Returns whether the caller may see this account and its state. */
 export function maySee(caller: Caller, account: AccountKey): boolean {
   return caller.role === 'monitor' || mayRead(caller, account)
 }
 
 /**
- * Whether the caller may know that an account does not exist, when it asks for what `may` lets it have: who may see all
- * of the integration, or all of any if none is named.
+ * Returns whether the caller may learn that an account does not exist, when it asks for an account
+ * that `may` would have to allow. It may if it can access every account of the integration, or of
+ * some integration if it names none.
  */
 export function mayMiss(
   { role, reach }: Caller,
@@ -66,8 +74,10 @@ export function mayMiss(
     : reach.integrations.has(integration)
 }
 
-/** Throws `forbidden`. */
-export function requireOperator(caller: Caller, action: string): void {
-  if (caller.role !== 'operator')
-    throw new BrokerError('forbidden', `Only operators may ${action}.`)
+/** Throws `forbidden` unless the caller is an operator. */
+export function requireOperator({ role }: Caller): void {
+  if (role === 'operator') return
+  throw new BrokerError('forbidden', 'Only operators may do this.', {
+    members: { remedy: 'Use OPERATOR_KEY, or the key of a client with the role operator.' },
+  })
 }

@@ -1,23 +1,45 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Database } from '../db/database.ts'
+import { isStorageFailure } from '../db/failures.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
-import { BrokerError } from '../errors.ts'
+import { BrokerError } from '../lib/errors.ts'
+import { FailureChange } from '../lib/failure-change.ts'
+import { withTimeout } from '../lib/with-timeout.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
-import { within } from '../within.ts'
 import { type Caller, reachOf } from './caller.ts'
 import { keyIdOf } from './client-key.ts'
+import { isAuthentic, keyHashOf } from './signature.ts'
 import { type ClientRow, findLiveClients } from './store.ts'
 
-/** A request waits no longer for PostgreSQL to say who is known; then it is not asked for a while. */
+/**
+ * How long a request waits for the clients to be read. Afterwards they are not read for
+ * ASK_AGAIN_MS.
+ */
 const RELOAD_LIMIT_MS = 1_000
+/** Even with a READ_WAIT_MS of 0. */
+const MIN_RELOAD_LIMIT_MS = 150
 const ASK_AGAIN_MS = 1_000
-/** A revoked key is refused within a second, also where LISTEN died without a word; the rest is for asking. */
+/**
+ * A revoked key must be refused within a second, even if LISTEN died unnoticed. The remaining 100
+ * ms are for the query.
+ */
 const HEARD_MS = 900
-/** Keys and grants are believed for so long without a word from PostgreSQL. */
-const BELIEVED_MS = 15 * 60_000
-/** Far more than services have keys; one that makes a new header for every request gains nothing. */
+/** How long keys and grants are trusted while PostgreSQL does not answer. */
+const TRUSTED_MS = 15 * 60_000
+/** Far more than there are keys. Bounds the memory of a client that varies its header. */
 const MAX_RECOGNISED = 10_000
+
+interface DirectoryDependencies {
+  database: Database
+  heartbeat: Heartbeat
+  hash: KeyedHash
+  log: Logger
+  /** READ_WAIT_MS: a read waits for nothing longer than that. */
+  reloadLimitMs?: number
+  /** Tests shorten it. */
+  trustedMs?: number
+}
 
 interface KnownKey {
   digest: Buffer
@@ -26,43 +48,46 @@ interface KnownKey {
 }
 
 /**
- * Who comes in with which key, held in memory: naming a caller asks nobody. A change is heard of by notification, so
- * a revoked key is refused on every replica at once; where LISTEN is silent for a second, PostgreSQL is asked once a second, and where that is
- * silent too, what was known last is believed for 15 minutes.
+ * Knows the caller behind each key, from memory. Changes arrive by notification, so that every
+ * replica refuses a revoked key at once. While LISTEN is silent for a second, the clients are read
+ * once a second. While PostgreSQL does not answer either, the last known clients are trusted for 15
+ * minutes.
  */
 export class ClientDirectory {
   readonly #database: Database
   readonly #heartbeat: Heartbeat
   readonly #hash: KeyedHash
   readonly #log: Logger
-  readonly #believedMs: number
+  readonly #failure = new FailureChange()
+  /** Clients whose rows do not fit their mac, and were reported. */
+  readonly #altered = new Set<string>()
+  readonly #reloadLimitMs: number
+  readonly #trustedMs: number
   #keys: ReadonlyMap<string, KnownKey> = new Map()
-  /** By `Authorization` header: keys that were proved by their hash since the clients were last read. */
+  /** Keys whose hash was verified since the clients were last read, by `Authorization` header. */
   readonly #recognised = new Map<string, KnownKey>()
-  /** Something changed that was not read yet. */
+  /** A change was not read yet. */
   #isBehind = true
   #lastProvenMs = Number.NEGATIVE_INFINITY
   #askAgainMs = Number.NEGATIVE_INFINITY
   #reading: Promise<void> = Promise.resolve()
   #next: Promise<void> | undefined
 
-  constructor(
-    database: Database,
-    heartbeat: Heartbeat,
-    hash: KeyedHash,
-    log: Logger,
-    believedMs = BELIEVED_MS,
-  ) {
+  constructor({ database, heartbeat, hash, log, ...limits }: DirectoryDependencies) {
     this.#database = database
     this.#heartbeat = heartbeat
     this.#hash = hash
     this.#log = log
-    this.#believedMs = believedMs
+    const { reloadLimitMs = RELOAD_LIMIT_MS, trustedMs = TRUSTED_MS } = limits
+    this.#reloadLimitMs = Math.min(RELOAD_LIMIT_MS, Math.max(MIN_RELOAD_LIMIT_MS, reloadLimitMs))
+    this.#trustedMs = trustedMs
   }
 
   /**
-   * The client that comes in with this very `Authorization` header, where that was proved before and nothing can have
-   * changed since: hashing the key costs more than all the rest of a read. Undefined says nothing: `authenticate` decides.
+   * Returns the client of this exact `Authorization` header, if its key was verified before and
+   * cannot have changed since. Hashing a key costs more than the rest of a read.
+   *
+   * @returns undefined when only `authenticate` can decide
    */
   recognise(header: string): Caller | undefined {
     const known = this.#recognised.get(header)
@@ -71,14 +96,18 @@ export class ClientDirectory {
     return nowMs !== undefined && nowMs < known.expiresAtMs ? known.caller : undefined
   }
 
-  /** The client that this key belongs to and may come in with now. Throws `storage_unavailable`. */
+  /**
+   * Verifies a key. Throws `storage_unavailable`.
+   *
+   * @returns undefined when the key is not valid now
+   */
   async authenticate(presented: string, header?: string): Promise<Caller | undefined> {
     const id = keyIdOf(presented)
     if (id === undefined) return undefined
     if (this.#isBehind || this.#heartbeat.ageMs() > HEARD_MS) await this.#catchUp()
     const known = this.#keys.get(id)
     if (known === undefined) return undefined
-    const digest = Buffer.from(this.#hash.of(presented))
+    const digest = Buffer.from(keyHashOf(this.#hash, known.caller.name, presented))
     if (digest.length !== known.digest.length || !timingSafeEqual(digest, known.digest)) {
       return undefined
     }
@@ -89,7 +118,21 @@ export class ClientDirectory {
     return known.caller
   }
 
-  /** Reads all clients. A change while it is being read is read once more, however many there are. Never rejects. */
+  /**
+   * Returns the client that has this key, for whoever has verified the key before. Throws
+   * `storage_unavailable`.
+   *
+   * @returns undefined when the key is not valid now
+   */
+  async findByKey(keyId: string): Promise<Caller | undefined> {
+    if (this.#isBehind || this.#heartbeat.ageMs() > HEARD_MS) await this.#catchUp()
+    const known = this.#keys.get(keyId)
+    return known !== undefined && this.#heartbeat.nowMs() < known.expiresAtMs
+      ? known.caller
+      : undefined
+  }
+
+  /** Reads all clients. Changes that arrive during a read cause one further read. Never rejects. */
   reload(): Promise<void> {
     this.#lastProvenMs = this.#provenMs()
     this.#isBehind = true
@@ -104,29 +147,44 @@ export class ClientDirectory {
   async #read(): Promise<void> {
     const askedAtMs = performance.now()
     try {
-      const clients = await findLiveClients(this.#database.db)
-      this.#keys = new Map(clients.flatMap(keysOf))
+      const clients = await findLiveClients(this.#database.reads)
+      this.#keys = new Map(clients.filter((each) => this.#isAuthentic(each)).flatMap(keysOf))
       this.#recognised.clear()
+      this.#failure.hasEnded()
       this.#lastProvenMs = askedAtMs
       if (this.#next === undefined) this.#isBehind = false
     } catch (err) {
-      this.#log.warn({ err }, 'clients could not be read')
+      // The storage logs once that it is lost; this is repeated every second.
+      const level = !isStorageFailure(err) && this.#failure.isNew(err) ? 'warn' : 'debug'
+      this.#log[level]({ err }, 'clients could not be read')
     } finally {
       this.#askAgainMs = performance.now() + ASK_AGAIN_MS
     }
   }
 
+  /** Logs once a client that was changed in the table by somebody else. Its keys are refused. */
+  #isAuthentic(client: ClientRow): boolean {
+    if (isAuthentic(this.#hash, client)) {
+      this.#altered.delete(client.name)
+      return true
+    }
+    if (this.#altered.has(client.name)) return false
+    this.#altered.add(client.name)
+    this.#log.error({ client: client.name }, 'client altered in the database, its keys are refused')
+    return false
+  }
+
   async #catchUp(): Promise<void> {
     if (performance.now() >= this.#askAgainMs) {
-      await within(this.reload(), RELOAD_LIMIT_MS, undefined)
+      await withTimeout(this.reload(), this.#reloadLimitMs, undefined)
       this.#askAgainMs = performance.now() + ASK_AGAIN_MS
     }
-    if (performance.now() - this.#provenMs() < this.#believedMs) return
-    const detail = 'Nobody can say which keys are valid: PostgreSQL does not answer.'
+    if (performance.now() - this.#provenMs() < this.#trustedMs) return
+    const detail = 'PostgreSQL does not answer, so it is unknown which keys are valid.'
     throw new BrokerError('storage_unavailable', detail, { retryAfterSeconds: 1 })
   }
 
-  /** Until when every change is known to have been heard of. */
+  /** Returns the time up to which every change is known. */
   #provenMs(): number {
     if (this.#isBehind) return this.#lastProvenMs
     return Math.max(this.#lastProvenMs, performance.now() - this.#heartbeat.ageMs())
@@ -134,8 +192,9 @@ export class ClientDirectory {
 }
 
 function keysOf({ name, role, grants, keys }: ClientRow): [string, KnownKey][] {
-  const caller: Caller = { name, role, reach: reachOf(grants) }
+  const client = { name, role, reach: reachOf(grants) }
   return keys.map(({ id, hash, expiresAt }) => {
+    const caller: Caller = { ...client, keyId: id }
     const expiresAtMs = expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt)
     return [id, { digest: Buffer.from(hash), expiresAtMs, caller }]
   })

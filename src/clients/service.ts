@@ -1,61 +1,65 @@
 import type { Transaction } from 'kysely'
+import type { Act } from '../audit/act.ts'
+import { accountsByName } from '../db/accounts-by-name.ts'
 import type { Database } from '../db/database.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
+import type { Grant, Role, StoredKey } from '../db/tables/access.ts'
 import type { Tables } from '../db/tables.ts'
-import { BrokerError } from '../errors.ts'
-import type { Integrations } from '../integrations/service.ts'
-import type { TokenLookup } from '../tokens/lookup.ts'
+import type { Integrations } from '../integrations/directory.ts'
+import { BrokerError } from '../lib/errors.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import type { Secret } from '../vault/secret.ts'
-import { type Caller, type Grant, type Role, reachOf } from './caller.ts'
+import { reachOf } from './caller.ts'
 import { mintKey } from './client-key.ts'
 import type { ClientDirectory } from './directory.ts'
+import { isAuthentic, keyHashOf } from './signature.ts'
 import {
   type ClientRow,
   findClient,
   findClients,
   insertClient,
   lockClient,
-  type StoredKey,
   updateClient,
 } from './store.ts'
 
 const DAY_MS = 24 * 3600 * 1000
 const PAGE = 100
-/** Names that stand for something else in the audit. */
-const RESERVED = new Set(['operator', 'broker', 'nobody'])
+/** The audit uses these names for other actors. */
+const RESERVED = new Set(['operator', 'broker', 'database', 'nobody', 'system'])
 
-/** A grant as it is ordered: by account id, domain or subdomain, or `*` for the whole integration. */
-export interface GrantOrder {
+/**
+ * A requested grant: `account` is an account id, domain or subdomain, or `*` for the whole
+ * integration.
+ */
+interface GrantOrder {
   integration: string
   account: string
 }
 
-export interface ClientOrder {
+interface ClientOrder {
   name: string
   role: Role
   grants: GrantOrder[]
-  /** Undefined: until it is revoked. */
+  /** If it is undefined, the key is valid until it is revoked. */
   expiresInDays: number | undefined
 }
 
-/** A key, to be shown this once. */
+/** A new key, to be shown only this once. */
 export interface MintedKey {
   client: ClientRow
   key: Secret
   keyId: string
 }
 
-export interface ClientsDependencies {
+interface ClientsDependencies {
   database: Database
   heartbeat: Heartbeat
   integrations: Integrations
-  lookup: TokenLookup
   directory: ClientDirectory
   hash: KeyedHash
 }
 
-/** The sibling services that may come in: made, granted, given new keys, revoked. */
+/** Manages the sibling services that may call the broker: their grants and keys. */
 export class Clients {
   readonly #with: ClientsDependencies
 
@@ -63,94 +67,113 @@ export class Clients {
     this.#with = dependencies
   }
 
-  /** Throws `client_exists`, `bad_request`, and what resolving the grants throws. */
-  async create(by: Caller, order: ClientOrder): Promise<MintedKey> {
+  /**
+   * Creates a client with its first key. Throws `client_exists`, `bad_request`, and what `#resolve`
+   * throws.
+   */
+  async create(order: ClientOrder, act: Act): Promise<MintedKey> {
     if (RESERVED.has(order.name)) throw nameTaken(order.name)
-    const grants = await this.#resolve(by, order.role, order.grants)
-    const { stored, key } = this.#mint(order.expiresInDays)
-    return this.#change(async (trx) => {
+    const grants = await this.#resolve(order.role, order.grants)
+    const { stored, key } = this.#mint(order.name, order.expiresInDays)
+    return this.#change(act, async (trx) => {
       const { name, role } = order
-      if (!(await insertClient(trx, { name, role, grants, keys: [stored] }))) throw nameTaken(name)
+      const { hash } = this.#with
+      if (!(await insertClient(trx, hash, { name, role, grants, keys: [stored] })))
+        throw nameTaken(name)
       return { client: await this.#lock(trx, name), key, keyId: stored.id }
     })
   }
 
+  /** Returns one page of clients in the order of their names, those after `after`. */
   async list(after = ''): Promise<{ clients: ClientRow[]; next: string | null }> {
     const clients = await findClients(this.#with.database.db, after, PAGE)
     return { clients, next: clients.length === PAGE ? (clients.at(-1)?.name ?? null) : null }
   }
 
-  /** Replaces all grants. Throws `client_not_found`, and what resolving them throws. */
-  async setGrants(by: Caller, name: string, orders: GrantOrder[]): Promise<ClientRow> {
+  /** Replaces all grants. Throws `client_not_found`, and what `#resolve` throws. */
+  async setGrants(name: string, orders: GrantOrder[], act: Act): Promise<ClientRow> {
     const client = await findClient(this.#with.database.db, name)
     if (client === undefined) throw unknownClient(name)
-    const grants = await this.#resolve(by, client.role, orders)
-    return this.#change(async (trx) => {
-      await this.#lock(trx, name)
-      await updateClient(trx, name, { grants })
+    const grants = await this.#resolve(client.role, orders)
+    return this.#change(act, async (trx) => {
+      await updateClient(trx, this.#with.hash, await this.#lock(trx, name), { grants })
       return this.#lock(trx, name)
     })
   }
 
   /**
-   * A second key for a client; the newest before it goes on for `overlapSeconds`, older ones end now: never more than two are valid.
-   * Throws `client_not_found`.
+   * Adds a key. The newest previous key stays valid for `overlapSeconds`; older keys end now, so
+   * that at most two are valid. Throws `client_not_found`.
    */
   async addKey(
     name: string,
     expiresInDays: number | undefined,
     overlapSeconds: number,
+    act: Act,
   ): Promise<MintedKey> {
-    const { stored, key } = this.#mint(expiresInDays)
+    const { stored, key } = this.#mint(name, expiresInDays)
     const endsAtMs = this.#with.heartbeat.nowMs() + overlapSeconds * 1000
-    return this.#change(async (trx) => {
-      const { keys } = await this.#lock(trx, name)
-      const [newest] = keys.toSorted((a, b) => b.createdAt.localeCompare(a.createdAt))
-      const kept = newest === undefined || overlapSeconds === 0 ? [] : [endBy(newest, endsAtMs)]
-      await updateClient(trx, name, { keys: [...kept, stored] })
+    return this.#change(act, async (trx) => {
+      const client = await this.#lock(trx, name)
+      const [newest] = client.keys.toSorted((a, b) => b.createdAt.localeCompare(a.createdAt))
+      const previous = newest === undefined || overlapSeconds === 0 ? [] : [endBy(newest, endsAtMs)]
+      await updateClient(trx, this.#with.hash, client, { keys: [...previous, stored] })
       return { client: await this.#lock(trx, name), key, keyId: stored.id }
     })
   }
 
-  /** Throws `client_not_found`. */
-  async removeKey(name: string, keyId: string): Promise<void> {
-    await this.#change(async (trx) => {
-      const { keys } = await this.#lock(trx, name)
-      const kept = keys.filter(({ id }) => id !== keyId)
-      if (kept.length === keys.length) {
+  /** Ends one key. Throws `client_not_found`. */
+  async removeKey(name: string, keyId: string, act: Act): Promise<void> {
+    await this.#change(act, async (trx) => {
+      const client = await this.#lock(trx, name)
+      const keys = client.keys.filter(({ id }) => id !== keyId)
+      if (keys.length === client.keys.length) {
         throw new BrokerError('client_not_found', `"${name}" has no key "${keyId}".`)
       }
-      await updateClient(trx, name, { keys: kept })
+      await updateClient(trx, this.#with.hash, client, { keys })
     })
   }
 
-  /** For good: the name is not given again. Throws `client_not_found`. */
-  async revoke(name: string): Promise<void> {
-    await this.#change(async (trx) => {
-      await this.#lock(trx, name)
-      await updateClient(trx, name, { keys: [], isRevoked: true })
+  /**
+   * Ends all keys of a client for good. Its name cannot be used again. Throws `client_not_found`.
+   */
+  async revoke(name: string, act: Act): Promise<void> {
+    await this.#change(act, async (trx) => {
+      const client = await lockClient(trx, name)
+      if (client === undefined) throw unknownClient(name)
+      await updateClient(trx, this.#with.hash, client, { keys: [], isRevoked: true })
     })
   }
 
-  /** Here it holds as soon as the caller hears of it; the other replicas are notified. */
-  async #change<T>(work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> {
-    const result = await this.#with.database.db.transaction().execute(work)
+  /**
+   * Changes clients and records the act. On this replica the change holds when this resolves; other
+   * replicas are notified.
+   */
+  async #change<T>(act: Act, work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> {
+    const result = await this.#with.database.db.transaction().execute(async (trx) => {
+      const done = await work(trx)
+      await act.record(trx)
+      return done
+    })
     await this.#with.directory.reload()
     return result
   }
 
+  /** An altered client is not changed, because that would sign what was altered. */
   async #lock(trx: Transaction<Tables>, name: string): Promise<ClientRow> {
     const client = await lockClient(trx, name)
     if (client === undefined) throw unknownClient(name)
-    return client
+    if (isAuthentic(this.#with.hash, client)) return client
+    const detail = `"${name}" was altered in the database. Revoke it and create another client.`
+    throw new BrokerError('client_not_found', detail)
   }
 
-  #mint(expiresInDays: number | undefined): { stored: StoredKey; key: Secret } {
+  #mint(name: string, expiresInDays: number | undefined): { stored: StoredKey; key: Secret } {
     const { id, key } = mintKey()
     const nowMs = this.#with.heartbeat.nowMs()
     const stored = {
       id,
-      hash: this.#with.hash.of(key),
+      hash: keyHashOf(this.#with.hash, name, key),
       createdAt: new Date(nowMs).toISOString(),
       expiresAt:
         expiresInDays === undefined ? null : new Date(nowMs + expiresInDays * DAY_MS).toISOString(),
@@ -159,18 +182,19 @@ export class Clients {
   }
 
   /**
-   * What is ordered by domain becomes the account that has it now, for a domain can change hands. An id is taken as it is,
-   * also before the account is onboarded.
+   * Replaces domains and subdomains by the id of the account that has them now, because a domain
+   * can change hands. An id is taken as it is, even before the account is onboarded.
+   * Throws `bad_request`, `integration_not_found`, `account_not_found`, `ambiguous_account`.
    */
-  async #resolve(by: Caller, role: Role, orders: GrantOrder[]): Promise<Grant[]> {
+  async #resolve(role: Role, orders: GrantOrder[]): Promise<Grant[]> {
     if (role !== 'reader' && orders.length > 0) {
-      throw new BrokerError('bad_request', `grants: a client of the role ${role} takes none.`)
+      throw new BrokerError('bad_request', `grants: a client with the role ${role} has none.`)
     }
     const grants: Grant[] = []
     for (const { integration, account } of orders) {
       await this.#with.integrations.load(integration)
       const { accounts, integrations } = reachOf(grants)
-      const accountId = account === '*' ? null : await this.#accountId(by, integration, account)
+      const accountId = account === '*' ? null : await this.#accountId(integration, account)
       const isKnown =
         accountId === null
           ? integrations.has(integration)
@@ -180,15 +204,27 @@ export class Clients {
     return grants
   }
 
-  async #accountId(by: Caller, integration: string, account: string): Promise<number> {
+  async #accountId(integration: string, account: string): Promise<number> {
     if (/^\d+$/.test(account)) return Number(account)
-    const { held } = await this.#with.lookup.byName(by, account.toLowerCase(), integration)
-    return held.accountId
+    const name = account.toLowerCase()
+    const found = await accountsByName(this.#with.database.db, name)
+      .select('accountId')
+      .where('integration', '=', integration)
+      .execute()
+    const [first] = found
+    if (first === undefined) {
+      throw new BrokerError('account_not_found', `No account is known as "${name}".`)
+    }
+    if (found.length > 1) {
+      const detail = `"${name}" fits ${found.length} accounts of "${integration}".`
+      throw new BrokerError('ambiguous_account', detail)
+    }
+    return first.accountId
   }
 }
 
 function nameTaken(name: string): BrokerError {
-  return new BrokerError('client_exists', `The name "${name}" is taken, or was once.`)
+  return new BrokerError('client_exists', `The name "${name}" is in use, or was used before.`)
 }
 
 function unknownClient(name: string): BrokerError {

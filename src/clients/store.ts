@@ -1,31 +1,20 @@
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely'
+import type { Grant, StoredKey } from '../db/tables/access.ts'
 import type { Tables } from '../db/tables.ts'
-import type { Grant, Role } from './caller.ts'
+import type { KeyedHash } from '../vault/keyed-hash.ts'
+import { clientMac, isAuthentic, type SignedClient } from './signature.ts'
 
 export type ClientRow = Selectable<Tables['amo_clients']>
 
-/** As it stands in the table: times are text there. */
-export interface StoredKey {
-  id: string
-  hash: string
-  createdAt: string
-  /** Null: until it is revoked. */
-  expiresAt: string | null
-}
-
-export interface NewClient {
-  name: string
-  role: Role
-  grants: Grant[]
-  keys: StoredKey[]
-}
-
-/** Those that may come in; a revoked one stays in the table for its name's sake. */
+/**
+ * Returns the clients that are not revoked. A revoked client stays in the table, so that its name
+ * is not used again.
+ */
 export function findLiveClients(db: Kysely<Tables>): Promise<ClientRow[]> {
   return db.selectFrom('amo_clients').selectAll().where('revokedAt', 'is', null).execute()
 }
 
-/** In the order of their names, those behind `after`, revoked ones too. */
+/** Returns clients in the order of their names, those after `after`, revoked ones included. */
 export function findClients(
   db: Kysely<Tables>,
   after: string,
@@ -40,8 +29,17 @@ export function findClients(
     .execute()
 }
 
-/** False: the name is taken, be it by a revoked one. The audit knows clients by name, so none is used twice. */
-export async function insertClient(trx: Transaction<Tables>, client: NewClient): Promise<boolean> {
+/**
+ * Inserts a client. The audit knows clients by name, so the name of a revoked client cannot be used
+ * again.
+ *
+ * @returns false when the name is taken
+ */
+export async function insertClient(
+  trx: Transaction<Tables>,
+  hash: KeyedHash,
+  client: SignedClient,
+): Promise<boolean> {
   const inserted = await trx
     .insertInto('amo_clients')
     .values({
@@ -49,6 +47,7 @@ export async function insertClient(trx: Transaction<Tables>, client: NewClient):
       role: client.role,
       keys: JSON.stringify(client.keys),
       grants: JSON.stringify(client.grants),
+      mac: clientMac(hash, client),
     })
     .onConflict((conflict) => conflict.column('name').doNothing())
     .returning('name')
@@ -56,7 +55,7 @@ export async function insertClient(trx: Transaction<Tables>, client: NewClient):
   return inserted !== undefined
 }
 
-/** Undefined: there is no such one, or it was revoked. */
+/** @returns undefined when there is no such client, or it was revoked */
 export function findClient(db: Kysely<Tables>, name: string): Promise<ClientRow | undefined> {
   return db
     .selectFrom('amo_clients')
@@ -66,7 +65,7 @@ export function findClient(db: Kysely<Tables>, name: string): Promise<ClientRow 
     .executeTakeFirst()
 }
 
-/** As `findClient`, until the transaction ends. */
+/** Returns a client as `findClient` does, and locks its row until the transaction ends. */
 export function lockClient(trx: Transaction<Tables>, name: string): Promise<ClientRow | undefined> {
   return trx
     .selectFrom('amo_clients')
@@ -77,20 +76,48 @@ export function lockClient(trx: Transaction<Tables>, name: string): Promise<Clie
     .executeTakeFirst()
 }
 
+/** Changes a client that is locked, and signs it again. */
 export async function updateClient(
   trx: Transaction<Tables>,
-  name: string,
+  hash: KeyedHash,
+  client: ClientRow,
   change: { keys?: StoredKey[]; grants?: Grant[]; isRevoked?: boolean },
 ): Promise<void> {
+  const { keys = client.keys, grants = client.grants } = change
   const now = sql<Date>`clock_timestamp()`
   await trx
     .updateTable('amo_clients')
     .set({
       updatedAt: now,
-      ...(change.keys === undefined ? {} : { keys: JSON.stringify(change.keys) }),
-      ...(change.grants === undefined ? {} : { grants: JSON.stringify(change.grants) }),
+      keys: JSON.stringify(keys),
+      grants: JSON.stringify(grants),
+      mac: clientMac(hash, { ...client, keys, grants }),
       ...(change.isRevoked ? { revokedAt: now } : {}),
     })
-    .where('name', '=', name)
+    .where('name', '=', client.name)
     .execute()
+}
+
+/**
+ * Removes the grants of an integration that ends from every client, revoked ones included. Without
+ * this, they would apply to the next integration of its name.
+ */
+export async function endGrants(
+  trx: Transaction<Tables>,
+  hash: KeyedHash,
+  integration: string,
+): Promise<void> {
+  const clients = await trx
+    .selectFrom('amo_clients')
+    .selectAll()
+    .where(sql<boolean>`grants @> ${JSON.stringify([{ integration }])}::jsonb`)
+    .orderBy('name')
+    .forUpdate()
+    .execute()
+  for (const client of clients) {
+    // A client that somebody has altered is not signed anew.
+    if (!isAuthentic(hash, client)) continue
+    const grants = client.grants.filter((grant) => grant.integration !== integration)
+    await updateClient(trx, hash, client, { grants })
+  }
 }

@@ -4,13 +4,16 @@ import type { Tables } from './tables.ts'
 
 export interface Binding {
   deploymentId: string
-  /** Sessions of its brokers on this very database, as PostgreSQL lists them. */
+  /** Sessions of its brokers on this database, as PostgreSQL lists them. */
   sessions: number
-  /** Claims whose lease has not run out: somebody works on this database, or did a minute ago. */
+  /** Claims whose lease has not run out: a broker works on this database, or did a minute ago. */
   liveClaims: number
 }
 
-/** Which deployment the database belongs to, and whether that one still looks alive. Undefined: it belongs to none yet. */
+/**
+ * Returns the deployment that the database belongs to, with signs that it is still running.
+ * @returns Undefined when the database belongs to no deployment yet.
+ */
 export async function findBinding(db: Kysely<Tables>): Promise<Binding | undefined> {
   const bound = await db.selectFrom('amo_deployment').select(['deploymentId']).executeTakeFirst()
   if (bound === undefined) return undefined
@@ -25,16 +28,26 @@ export async function findBinding(db: Kysely<Tables>): Promise<Binding | undefin
   return { deploymentId, ...signs }
 }
 
-/** Binds the database to another deployment, whose brokers refresh from now on. False: somebody else has done so meanwhile. */
-export async function adoptDatabase(
+/**
+ * Binds the database to another deployment, whose brokers refresh from now on. The database may be
+ * a restored one, so the generations that were used after the backup are skipped: `known` is the
+ * greatest outside of it.
+ * @returns False when the binding has changed since it was read.
+ */
+export function adoptDatabase(
   db: Kysely<Tables>,
   { deploymentId }: Binding,
   next: string,
+  known: number,
 ): Promise<boolean> {
-  const { numUpdatedRows } = await db
-    .updateTable('amo_deployment')
-    .set({ deploymentId: next })
-    .where('deploymentId', '=', deploymentId)
-    .executeTakeFirstOrThrow()
-  return numUpdatedRows === 1n
+  return db.transaction().execute(async (trx) => {
+    const { numUpdatedRows } = await trx
+      .updateTable('amo_deployment')
+      .set({ deploymentId: next })
+      .where('deploymentId', '=', deploymentId)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return false
+    await sql`select amo_raise_generations(${known}, true)`.execute(trx)
+    return true
+  })
 }

@@ -2,41 +2,58 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kysely } from 'kysely'
 import type { Logger } from 'pino'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/load-config.ts'
+import type { Beats } from './beats.ts'
+import { claimPoolSizeFor } from './claim-pool.ts'
+import type { PoolUse } from './pool.ts'
 import { applicationName, openPostgres } from './postgres.ts'
+import type { Select } from './select.ts'
+import type { Storage } from './storage-state.ts'
 import type { Tables } from './tables.ts'
 
 export interface Subscription {
-  /** What to do with a notification's payload, by channel. */
+  /** A handler of payloads for each channel. */
   channels: ReadonlyMap<string, (payload: string) => void>
-  /** Called whenever LISTEN begins anew: what was notified before may have been missed. */
+  /** Called whenever LISTEN starts anew: earlier notifications may have been missed. */
   onConnected(): void
 }
 
 /**
- * The durable truth, PostgreSQL or PGlite behind one face.
- * `db` serves everything; `claims` is a small pool of its own for claims and commits, so that no
- * flood of reads can keep a received pair waiting for a connection.
+ * PostgreSQL or PGlite behind one interface. `db` serves everything that has no pool of its own.
+ * `claims` serves claims and commits, so that a flood of reads cannot keep a received pair waiting
+ * for a connection. `reads` serves only reads of tokens and of clients, and `beats` only the
+ * heartbeat, so that nothing else can take their connections.
  */
 export interface Database {
+  storage: Storage
   db: Kysely<Tables>
   claims: Kysely<Tables>
-  /** Listens until the database is closed, connecting again by itself. Called once. */
+  reads: Kysely<Tables>
+  beats: Beats
+  /** Runs a select of the read path, with the connections of `reads`. */
+  select: Select
+  /** Listens until the database is closed, and reconnects by itself. Called once. */
   listen(subscription: Subscription): Promise<void>
-  /** Drops the LISTEN connection, which is silent, for a new one. */
+  /** Returns how each pool of connections is used now. Embedded storage has none. */
+  pools(): PoolUse[]
+  /** Whether notifications arrive where LISTEN is accepted. Throws without a connection. */
+  hears(): Promise<boolean>
+  /** Replaces the LISTEN connection, which is silent, by a new one. */
   listenAgain(): void
-  /** Does `work` on a connection without a pooler in between: migrations take session locks. */
+  /** Runs `work` on a connection without a pooler, because migrations take session locks. */
   withDirect<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
+/** Opens the database that the settings name: PostgreSQL, or embedded storage in DATA_DIR. */
 export async function openDatabase(config: Config, log: Logger): Promise<Database> {
   if (config.databaseUrl !== null && config.databaseDirectUrl !== null) {
     const name = applicationName(config.deploymentId)
-    return openPostgres(config.databaseUrl, config.databaseDirectUrl, log, name)
+    const poolSize = claimPoolSizeFor(config.pacePerSecond)
+    return openPostgres(config.databaseUrl, config.databaseDirectUrl, log, name, poolSize)
   }
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
-  // PGlite is loaded where it is used alone: it takes memory.
+  // Loaded only where it is used, because PGlite takes memory.
   const { openEmbedded } = await import('./embedded.ts')
-  return openEmbedded(join(config.dataDir, 'pglite'), join(config.dataDir, 'lock.sqlite'))
+  return openEmbedded(join(config.dataDir, 'pglite'), join(config.dataDir, 'lock.sqlite'), log)
 }

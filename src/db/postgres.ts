@@ -1,30 +1,37 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import type { Logger } from 'pino'
+import { connectionSettings } from '../config/connection-settings.ts'
 import type { Secret } from '../vault/secret.ts'
-import type { Database, Subscription } from './database.ts'
-import { codeOf } from './failures.ts'
+import { Beats } from './beats.ts'
+import { claimPoolSizeFor } from './claim-pool.ts'
+import type { Database } from './database.ts'
+import { hears } from './hears.ts'
+import { Listener } from './listener.ts'
+import { openPool, useOf } from './pool.ts'
+import { preparedSelects } from './select.ts'
+import { BoundedClient, SessionSetup } from './session.ts'
+import { Storage } from './storage-state.ts'
 import type { Tables } from './tables.ts'
 
-/** Connections for everything, and for claims and commits alone (design: a small pool of their own). */
-const POOL_SIZE = 10
-const CLAIM_POOL_SIZE = 4
+/** Connections for everything, for reads, and for the heartbeat. */
+const POOL_SIZES = { db: 6, reads: 3, beats: 1 } as const
+/** Connections of one replica at the default pace: its pools and LISTEN. */
+export const CONNECTIONS_A_REPLICA = 15
+/**
+ * The heartbeat makes a new connection after this many beats, so that a server that took over the
+ * address is found even while sessions to the old one stay open.
+ */
+const BEATS_A_SESSION = 4
 const CONNECT_TIMEOUT_MS = 2_000
 /** No statement of the broker takes longer on a healthy server; migrations have no limit. */
 const QUERY_TIMEOUT_MS = 5_000
-/** A little earlier the server itself gives up: a statement that was abandoned must not wait on, and be granted later. */
-const STATEMENT_TIMEOUT_MS = 4_000
-/**
- * Between two statements of a transaction pass milliseconds. A process that is frozen there, or cut off, would lock its
- * account's row until it is back: the server ends its session, and what it kept is committed by whoever comes next.
- */
-const IDLE_IN_TRANSACTION_TIMEOUT_MS = 4_000
-const RELISTEN_DELAY_MS = 500
-/** PostgreSQL cuts longer names off. */
+/** A beat that takes longer is given up, so that the next one makes a new connection. */
+const BEAT_TIMEOUT_MS = 2_000
+/** PostgreSQL truncates longer names. */
 const MAX_NAME_LENGTH = 63
 
-/** `bigint` as a number: ids and generations stay far below 2^53. */
+/** Reads `bigint` as a number: ids and generations stay far below 2^53. */
 const types: pg.CustomTypesConfig = {
   getTypeParser: (oid, format) =>
     oid === pg.types.builtins.INT8 && format !== 'binary'
@@ -33,137 +40,76 @@ const types: pg.CustomTypesConfig = {
 }
 
 /**
- * After a time-out the server may still be busy with the query: such a connection is never used again. A connection that
- * breaks while it is in use fails its query, and must not end the process as well, as an error event without a
- * listener does.
+ * Returns the name of a broker's sessions in pg_stat_activity, where `amo-broker adopt` looks for
+ * the other deployment.
  */
-class BoundedClient extends pg.Client {
-  constructor(config?: pg.ClientConfig) {
-    super(config)
-    this.on('error', () => {})
-  }
-
-  override query = ((...args: Parameters<pg.Client['query']>) => {
-    const result: unknown = super.query(...args)
-    if (result instanceof Promise) result.catch((error: Error) => this.#endAfterTimeout(error))
-    return result
-  }) as pg.Client['query']
-
-  #endAfterTimeout(error: Error): void {
-    if (error.message === 'Query read timeout') this.end().catch(() => {})
-  }
-}
-
-/** As which a broker's sessions show up in pg_stat_activity: `npm run adopt` looks for those of the other deployment. */
 export function applicationName(deploymentId: string): string {
   return `amo-token-broker ${deploymentId}`.slice(0, MAX_NAME_LENGTH)
 }
 
+/** Opens the pools. Nothing connects before the first query. */
 export function openPostgres(
   url: Secret,
   directUrl: Secret,
   log: Logger,
   application_name = 'amo-token-broker',
+  claimPoolSize = claimPoolSizeFor(0),
 ): Database {
+  const storage = new Storage(log)
+  const setup = new SessionSetup(storage)
   const connection = (target: Secret) => ({
-    connectionString: target.reveal(),
+    ...connectionSettings(target),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
     application_name,
     types,
   })
-  const open = (target: Secret, max: number, query_timeout: number) => {
-    const pool = new pg.Pool({
-      ...connection(target),
-      max,
-      query_timeout,
-      Client: BoundedClient,
-      // The pool's own hook: it drops a connection that is lost meanwhile, where Kysely's would keep it taken for ever.
-      async onConnect(client) {
-        // By a statement: a pooler in between may refuse it as a parameter of the start.
-        if (query_timeout === 0) return
-        await client.query(`set statement_timeout = ${STATEMENT_TIMEOUT_MS};
-          set idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_TIMEOUT_MS}`)
-      },
-    })
-    pool.on('error', (error) => log.warn({ code: codeOf(error) }, 'idle database connection lost'))
-    return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  const open = (target: Secret, config: pg.PoolConfig, isChecked = true) => {
+    const hasTimeLimits = config.query_timeout !== undefined
+    const prepare = async (client: pg.ClientBase) => {
+      await setup.prepare(client, hasTimeLimits)
+      if (isChecked) await setup.check(client)
+    }
+    const { pool, retire } = openPool({ ...connection(target), ...config, prepare, log })
+    return { kysely: new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }), retire, pool }
   }
-  const db = open(url, POOL_SIZE, QUERY_TIMEOUT_MS)
-  const claims = open(url, CLAIM_POOL_SIZE, QUERY_TIMEOUT_MS)
+  const limited = (max: number) => ({ max, query_timeout: QUERY_TIMEOUT_MS })
+  const db = open(url, limited(POOL_SIZES.db))
+  const claims = open(url, limited(claimPoolSize))
+  const reads = open(url, limited(POOL_SIZES.reads))
+  const beats = open(
+    url,
+    { max: POOL_SIZES.beats, query_timeout: BEAT_TIMEOUT_MS, maxUses: BEATS_A_SESSION },
+    false,
+  )
   const listener = new Listener(() => new BoundedClient(connection(directUrl)), log)
+  const pools = Object.entries({ db, claims, reads, beats })
+  storage.onNewServer(() => {
+    for (const [, { retire }] of pools) retire()
+    listener.reconnect()
+  })
   return {
-    db,
-    claims,
+    storage,
+    db: db.kysely,
+    claims: claims.kysely,
+    reads: reads.kysely,
+    beats: new Beats(beats.kysely, true),
+    select: preparedSelects(reads.pool),
     listen: (subscription) => listener.start(subscription),
+    pools: () => pools.map(([name, { pool }]) => useOf(name, pool)),
+    hears: () => hears(() => new BoundedClient(connection(directUrl))),
     listenAgain: () => listener.reconnect(),
     async withDirect(work) {
-      const direct = open(directUrl, 1, 0)
+      const { kysely } = open(directUrl, { max: 1 }, false)
       try {
-        return await work(direct)
+        return await work(kysely)
       } finally {
-        await direct.destroy()
+        await kysely.destroy()
       }
     },
     async close() {
       await listener.close()
-      await Promise.all([db.destroy(), claims.destroy()])
+      await Promise.all(pools.map(([, { kysely }]) => kysely.destroy()))
     },
-  }
-}
-
-/** One connection that LISTENs, made anew whenever it ends. */
-class Listener {
-  readonly #connect: () => pg.Client
-  readonly #log: Logger
-  readonly #closing = new AbortController()
-  #client: pg.Client | undefined
-  #running: Promise<void> | undefined
-
-  constructor(connect: () => pg.Client, log: Logger) {
-    this.#connect = connect
-    this.#log = log
-  }
-
-  /** Resolves once LISTEN holds; a server that is down at start is waited for in the background. */
-  async start(subscription: Subscription): Promise<void> {
-    const first = Promise.withResolvers<void>()
-    this.#running = this.#run(subscription, first.resolve)
-    await Promise.race([first.promise, delay(CONNECT_TIMEOUT_MS, undefined, { ref: false })])
-  }
-
-  reconnect(): void {
-    this.#client?.connection.stream.destroy()
-  }
-
-  async close(): Promise<void> {
-    this.#closing.abort()
-    this.reconnect()
-    await this.#running
-  }
-
-  async #run(subscription: Subscription, onFirst: () => void): Promise<void> {
-    const { signal } = this.#closing
-    while (!signal.aborted) {
-      const client = this.#connect()
-      const ended = new Promise<void>((resolve) => client.once('end', resolve))
-      client.on('notification', ({ channel, payload }) =>
-        subscription.channels.get(channel)?.(payload ?? ''),
-      )
-      this.#client = client
-      try {
-        await client.connect()
-        for (const channel of subscription.channels.keys()) {
-          await client.query(`listen ${client.escapeIdentifier(channel)}`)
-        }
-        subscription.onConnected()
-        onFirst()
-        await ended
-      } catch (error) {
-        if (!signal.aborted) this.#log.warn({ code: codeOf(error) }, 'LISTEN connection failed')
-      }
-      client.end().catch(() => {})
-      await delay(RELISTEN_DELAY_MS, undefined, { signal }).catch(() => {})
-    }
   }
 }

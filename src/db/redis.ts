@@ -1,15 +1,93 @@
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import { parseRedisUrl, type RedisUrl } from '../config/redis-url.ts'
+import { withTimeout } from '../lib/with-timeout.ts'
 import type { Secret } from '../vault/secret.ts'
 
-/** Redis only saves work: a call that takes longer than this saved none. */
+/** Redis only saves work, and a call that takes longer than this saves none. */
 const COMMAND_TIMEOUT_MS = 250
 const CONNECT_TIMEOUT_MS = 2_000
 const RECONNECT_MS = 500
+const FIRST_LIMIT_MS = 5_000
 
-/** A connection that fails at once instead of queueing, and never sends a command twice. */
-export async function openRedis(url: Secret, log: Logger): Promise<Redis> {
-  const redis = new Redis(url.reveal(), {
+/** The nodes of a Cluster say which slots they hold, but not at which address. */
+class NoAddress extends Error {
+  override readonly message =
+    'the nodes of the cluster announce no address: set cluster-announce-ip'
+}
+
+/** One server, the primary that Sentinel names, or a Cluster. */
+export type RedisClient = Redis | Cluster
+
+/**
+ * Opens a connection that fails at once instead of queueing, and never sends a command twice. Waits
+ * for the first connection attempt, which may fail.
+ */
+export async function openRedis(url: Secret, log: Logger): Promise<RedisClient> {
+  const redis = createClient(parseRedisUrl(url.reveal()))
+  let isUp = true
+  let reason = 'closed by the server'
+  redis.on('ready', () => {
+    isUp = true
+    reason = 'closed by the server'
+    log.info('connected to Redis')
+  })
+  redis.on('close', () => {
+    if (isUp) log.warn({ reason }, 'no connection to Redis')
+    isUp = false
+  })
+  redis.on('error', (error: Error) => {
+    reason = reasonOf(error)
+    log.debug({ reason }, 'Redis failed')
+  })
+  redis.on('connect', () => {
+    // The client drops nodes without an address and tries again for ever, without an error.
+    const isAlone = redis instanceof Cluster && redis.nodes().length === 0
+    if (isAlone) redis.emit('error', new NoAddress())
+  })
+  // A Cluster whose first look at the slots fails may never settle this promise.
+  const connected = redis.connect().catch(() => {})
+  await withTimeout(connected, FIRST_LIMIT_MS, undefined)
+  return redis
+}
+
+/** Returns why a command or a connection failed, without anything secret. */
+export function reasonOf(error: unknown): string {
+  const { name, code, message, lastNodeError } = error as Error & {
+    code?: string
+    lastNodeError?: Error
+  }
+  if (lastNodeError !== undefined) return reasonOf(lastNodeError)
+  if (error instanceof NoAddress) return message
+  if (name === 'ReplyError') return message.slice(0, 120)
+  if (code !== undefined) return code
+  if (/^All sentinels are unreachable/.test(message)) return 'no sentinel names a primary'
+  return message.includes('timed out') ? 'no answer' : 'no connection'
+}
+
+function createClient(url: RedisUrl): RedisClient {
+  const { kind, addresses, db, primary } = url
+  if (kind === 'cluster') return new Cluster(addresses, clusterOptions(url))
+  if (kind === 'single') return new Redis({ ...optionsOf(url), ...addresses[0], db })
+  return new Redis({
+    ...optionsOf(url),
+    db,
+    sentinels: addresses,
+    name: primary ?? '',
+    sentinelRetryStrategy: () => RECONNECT_MS,
+    // After a failover, connections to the former primary answer READONLY.
+    reconnectOnError: ({ message }: Error) => message.startsWith('READONLY'),
+    ...(url.sentinelUsername === undefined ? {} : { sentinelUsername: url.sentinelUsername }),
+    ...(url.sentinelPassword === undefined ? {} : { sentinelPassword: url.sentinelPassword }),
+    ...(url.isTls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+  })
+}
+
+function optionsOf({ isTls, username, password }: RedisUrl) {
+  return {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(isTls ? { tls: {} } : {}),
     lazyConnect: true,
     commandTimeout: COMMAND_TIMEOUT_MS,
     connectTimeout: CONNECT_TIMEOUT_MS,
@@ -17,17 +95,15 @@ export async function openRedis(url: Secret, log: Logger): Promise<Redis> {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     retryStrategy: () => RECONNECT_MS,
-  })
-  let isUp = true
-  redis.on('ready', () => {
-    isUp = true
-    log.info('connected to Redis')
-  })
-  redis.on('close', () => {
-    if (isUp) log.warn('no connection to Redis')
-    isUp = false
-  })
-  redis.on('error', (error: { code?: string }) => log.debug({ code: error.code }, 'Redis failed'))
-  await redis.connect().catch(() => {})
-  return redis
+  }
+}
+
+function clusterOptions(url: RedisUrl) {
+  const { enableOfflineQueue: _queue, retryStrategy: _retry, ...redisOptions } = optionsOf(url)
+  return {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: () => RECONNECT_MS,
+    redisOptions,
+  }
 }

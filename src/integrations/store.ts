@@ -1,24 +1,30 @@
-import { type Kysely, type Selectable, sql } from 'kysely'
-import type { IntegrationConfig } from '../config.ts'
+import { type Kysely, type Selectable, sql, type Transaction } from 'kysely'
 import type { Tables } from '../db/tables.ts'
-import type { KeyRing } from '../vault/key-ring.ts'
-import type { KeyedHash } from '../vault/keyed-hash.ts'
 
 export type IntegrationRow = Selectable<Tables['amo_integrations']>
 
-/** Nothing is sent for an integration behind an open breaker until a canary has shown that the provider works. */
-export interface OpenBreaker {
-  integration: string
-  key: string
-  /** The code of the failure that opened it. */
-  reason: string
-  openedAt: Date
-  /** When the canary may go. */
-  openUntil: Date
-}
+/**
+ * Blocks all sends of an integration until a canary request has succeeded. `reason` is the code of
+ * the failure that opened it, `openUntil` the time from which the canary may be sent.
+ */
+export type OpenBreaker = Selectable<Tables['amo_open_breakers']>
 
-export function secretAt(name: string, column: 'clientSecret' | 'nextClientSecret') {
-  return { table: 'amo_integrations', row: name, column, generation: 0 }
+/** The columns that the secrets of an integration are bound to. */
+export const BOUND_COLUMNS = [
+  ...(['name', 'provider', 'clientId', 'redirectUri', 'sandboxOrigin', 'profile'] as const),
+] as const
+
+/** Returns an integration and locks its row until the transaction ends. */
+export function lockIntegration(
+  trx: Transaction<Tables>,
+  name: string,
+): Promise<IntegrationRow | undefined> {
+  return trx
+    .selectFrom('amo_integrations')
+    .selectAll()
+    .where('name', '=', name)
+    .forUpdate()
+    .executeTakeFirst()
 }
 
 export function findIntegrations(db: Kysely<Tables>): Promise<IntegrationRow[]> {
@@ -33,7 +39,7 @@ export function findOpenBreakers(db: Kysely<Tables>): Promise<OpenBreaker[]> {
     .execute()
 }
 
-/** The integrations with a breaker that counts failures which spent nothing. */
+/** Finds the integrations with a breaker that counts failures which spent no token. */
 export async function findFailing(db: Kysely<Tables>): Promise<Set<string>> {
   const { rows } = await sql<{ integration: string }>`
     select distinct integration from amo_breaker_scopes join amo_breakers using (key)
@@ -42,62 +48,32 @@ export async function findFailing(db: Kysely<Tables>): Promise<Set<string>> {
   return new Set(rows.map(({ integration }) => integration))
 }
 
-/**
- * Makes the integration that env describes, or applies env to it if env itself has changed since. Throws when env
- * would move an integration between the sandbox and the real provider.
- */
-export async function seedIntegration(
-  db: Kysely<Tables>,
-  keyRing: KeyRing,
-  hash: KeyedHash,
-  seed: IntegrationConfig,
-): Promise<void> {
-  const envDigest = hash.of(
-    JSON.stringify([seed.clientId, seed.clientSecret.reveal(), seed.redirectUri]),
-  )
-  const fields = {
-    clientId: seed.clientId,
-    clientSecret: keyRing.seal(seed.clientSecret, secretAt(seed.name, 'clientSecret')),
-    redirectUri: seed.redirectUri,
-    envDigest,
-  }
-  await db
-    .insertInto('amo_integrations')
-    .values({
-      name: seed.name,
-      provider: seed.provider,
-      sandboxOrigin: seed.sandboxOrigin,
-      ...fields,
-    })
-    .onConflict((conflict) => conflict.column('name').doNothing())
-    .execute()
-  const { sandboxOrigin } = await db
-    .selectFrom('amo_integrations')
-    .select('sandboxOrigin')
-    .where('name', '=', seed.name)
-    .executeTakeFirstOrThrow()
-  if (sandboxOrigin !== seed.sandboxOrigin) {
-    throw new Error(
-      `integration "${seed.name}" was created for ${sandboxOrigin ?? 'the real provider'} and stays there: ` +
-        'correct its …_SANDBOX_ORIGIN, or use another database',
-    )
-  }
-  const { numUpdatedRows } = await db
-    .updateTable('amo_integrations')
-    .set({ ...fields, lastErrorCode: null, lastErrorAt: null, updatedAt: new Date() })
-    .where('name', '=', seed.name)
-    .where((where) => where('envDigest', 'is distinct from', envDigest))
-    .executeTakeFirstOrThrow()
-  // A new secret: whether it is the right one is found out at once.
-  if (numUpdatedRows > 0n) await tryAgainNow(db, [seed.name])
-}
-
-export async function setPace(db: Kysely<Tables>, pacePerSecond: number): Promise<void> {
+/** Sets the pace of the integrations whose pace no operator has set. */
+export async function setCommonPace(db: Kysely<Tables>, pacePerSecond: number): Promise<void> {
   await db
     .updateTable('amo_integrations')
     .set({ pacePerSecond })
     .where('pacePerSecond', '!=', pacePerSecond)
+    .where('hasOwnPace', '=', false)
     .execute()
+}
+
+/**
+ * Sets the pace of one integration.
+ *
+ * @returns False when there is no such integration.
+ */
+export async function setOwnPace(
+  db: Kysely<Tables>,
+  name: string,
+  pace: { pacePerSecond: number; hasOwnPace: boolean },
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('amo_integrations')
+    .set({ ...pace, updatedAt: sql<Date>`clock_timestamp()` })
+    .where('name', '=', name)
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
 }
 
 /** Records why the provider refuses this integration as a whole; null: it accepts it. */
@@ -114,7 +90,16 @@ export async function setIntegrationError(
     .execute()
 }
 
-/** Nothing is sent from the commit on. One that is halted stays that, with its reason. */
+/** Stops sending for an integration that somebody has altered. */
+export async function haltAltered(db: Kysely<Tables>, name: string): Promise<void> {
+  await sql`
+    update amo_integrations
+    set state = 'halted', "stateReason" = 'altered in the database', "updatedAt" = clock_timestamp()
+    where name = ${name} and state <> 'halted'
+  `.execute(db)
+}
+
+/** Stops sending at the commit. A halted integration stays halted, with its reason. */
 export async function pauseIntegrations(
   db: Kysely<Tables>,
   names: string[],
@@ -127,16 +112,17 @@ export async function pauseIntegrations(
   `.execute(db)
 }
 
-/** Begins a new count of condemnations, and lets the canary of an open breaker go at once: somebody has seen to it. */
-export async function resumeIntegrations(db: Kysely<Tables>, names: string[]): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    await sql`
-      update amo_integrations
-      set state = 'running', "stateReason" = null, "condemnedAt" = '{}', "updatedAt" = clock_timestamp()
-      where name = any(${names}::text[])
-    `.execute(trx)
-    await tryAgainNow(trx, names)
-  })
+/**
+ * Resumes sending. Restarts the count of accounts that became `reauth_required`, and lets the
+ * canary of an open breaker go at once, because an operator has looked at the problem.
+ */
+export async function resumeIntegrations(trx: Transaction<Tables>, names: string[]): Promise<void> {
+  await sql`
+    update amo_integrations
+    set state = 'running', "stateReason" = null, "condemnedAt" = '{}', "updatedAt" = clock_timestamp()
+    where name = any(${names}::text[])
+  `.execute(trx)
+  await tryAgainNow(trx, names)
 }
 
 /** Lets the canary of an open breaker go at once. */

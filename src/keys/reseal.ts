@@ -1,26 +1,27 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { Tables } from '../db/tables.ts'
-import { KeyMissing, SealBroken } from '../errors.ts'
+import { KeyMissing, SealBroken } from '../lib/errors.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
-import { SEALED_COLUMNS, type SealedColumns, type SealedRow } from './sealed-columns.ts'
+import { SEALED_COLUMNS, type SealedColumns, type SealedRow } from '../vault/sealed-places.ts'
 
-/** Rows of one look. */
+/** Rows read at once. */
 const BATCH = 200
 
-/** What a pass did in one place. */
+/** The result of a pass in one place. */
 export interface Resealed {
   place: string
   resealed: number
-  /** Under a key that is not loaded, or altered. */
+  /** Values that are altered, or sealed under a key that is not loaded. */
   unreadable: number
 }
 
 type Row = SealedRow & Record<string, string | number | boolean | null>
 
 /**
- * Moves every sealed value of the database to the first key. Each row is one statement, fenced by what was read: a token that
- * was refreshed meanwhile is left alone, for it is under the first key anyway. Breaking off loses nothing, the next pass
- * goes on; several at once do no harm. Nothing that an answer depends on changes, so no cache is woken.
+ * Re-seals every value of the database under the first key. Each row is one statement that changes
+ * only what was read: a token that was refreshed meanwhile is under the first key anyway. A pass
+ * can be interrupted, and several can run at once. Nothing that a response depends on changes, so
+ * no cache is invalidated.
  */
 export async function* resealDatabase(
   db: Kysely<Tables>,
@@ -54,7 +55,7 @@ async function resealTable(
   return done
 }
 
-/** Rows that hold a value under another key, in the order of their primary key. */
+/** Returns rows with a value under one of the old keys, in the order of their primary key. */
 async function findOld(
   db: Kysely<Tables>,
   { table, columns, key, fence }: SealedColumns,
@@ -75,7 +76,10 @@ async function findOld(
   return rows
 }
 
-/** The columns that change; undefined when one cannot be opened. */
+/**
+ * Returns the columns that change, re-sealed.
+ * @returns Undefined when one of them cannot be opened.
+ */
 function trySeal(
   keyRing: KeyRing,
   place: SealedColumns,
@@ -104,7 +108,10 @@ async function replace(
 ): Promise<boolean> {
   const names = Object.keys(sealed)
   const sets = names.map((name) => sql`${sql.ref(name)} = ${sealed[name]}`)
-  const isSame = [...key, ...fence, ...names].map((name) => sql`${sql.ref(name)} = ${row[name]}`)
+  const isSame = [...key, ...fence, ...names].map((name) =>
+    // `=` and not `is not distinct from`, which uses no index.
+    row[name] === null ? sql`${sql.ref(name)} is null` : sql`${sql.ref(name)} = ${row[name]}`,
+  )
   const { numAffectedRows } = await sql`
     update ${sql.table(table)} set ${sql.join(sets)} where ${sql.join(isSame, sql` and `)}
   `.execute(db)
@@ -116,8 +123,9 @@ function list(names: string[]): RawBuilder<unknown> {
 }
 
 /**
- * How many values are sealed under which key, in the whole database: key id → table → count. Those under `exceptKey` are
- * found but counted as one: they are nearly all, and a look at each of a million would take longer than any statement may.
+ * Counts the values under each key in the whole database: key id → table → number. Values under
+ * `exceptKey` count as one per column: they are nearly all of them, and counting a million rows
+ * would exceed the statement timeout.
  */
 export async function countByKey(
   db: Kysely<Tables>,
@@ -135,7 +143,10 @@ export async function countByKey(
   return counts
 }
 
-/** From one key to the next one, so that an index on them is looked at once a key. */
+/**
+ * Returns the ids of all keys in a column. Steps from one key to the next, so that an index is read
+ * once per key.
+ */
 async function findKeyIds(db: Kysely<Tables>, table: string, column: string): Promise<string[]> {
   const from = sql`from ${sql.table(table)} where ${sql.ref(column)} is not null`
   const { rows } = await sql<{ id: string }>`
@@ -163,12 +174,12 @@ async function countUnder(
   return rows[0]?.values ?? 0
 }
 
-/** As `keyIdOf`: of a value that was never sealed nothing is told. */
+/** The same as `keyIdOf`, in SQL. */
 function keyId(column: string): RawBuilder<unknown> {
   return sql`amo_key_id(${sql.ref(column)})`
 }
 
-/** Adds to what is counted of a key in a place. */
+/** Adds to the number of values of a key in a place. */
 export function add(
   counts: Map<string, Map<string, number>>,
   keyId: string,

@@ -1,56 +1,64 @@
-import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Database } from '../db/database.ts'
-import type { Spool } from '../db/spool.ts'
-import { Repeated } from '../repeated.ts'
+import { findUsedKeys, recordUsedKeys } from '../db/deployment.ts'
+import type { RedisClient } from '../db/redis.ts'
+import type { Spool } from '../journal/spool.ts'
+import type { PeriodicWork } from '../lib/periodic-task.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
-import { countByKey, type Resealed, resealDatabase } from './reseal.ts'
-import { countKept, resealCopies, resealSpool } from './reseal-kept.ts'
+import { findEscrowKeys, findNewestChange, isEscrowBehind } from './escrow-keys.ts'
+import { add, countByKey, type Resealed, resealDatabase } from './reseal.ts'
+import { countSpooled, resealCopies, resealSpool } from './reseal-journal.ts'
 
 const INTERVAL_MS = 10 * 60_000
 
-export interface KeysDependencies {
+interface KeysDependencies {
   database: Database
-  redis: Redis | null
+  redis: RedisClient | null
   spool: Spool
   keyRing: KeyRing
   deploymentId: string
   log: Logger
 }
 
-/** Where a key's values lie: place → how many. */
+/** The number of values of a key in each place. */
 export type KeyUse = ReadonlyMap<string, number>
 
 /**
- * Key rotation: a new key is added second everywhere, then moved first; from then on everything is moved to it here, in the
- * background, and it is said when an old one is in use no longer.
+ * Key rotation. The operator adds a new key second on every replica, then moves it to the front.
+ * From then on everything is re-sealed under it here, in the background. The log says when an old
+ * key is no longer in use.
  */
-export class Keys {
+export class Keys implements PeriodicWork {
+  readonly name = 'reseal'
+  readonly intervalMs = INTERVAL_MS
   readonly #with: KeysDependencies
-  readonly #work: Repeated
-  /** Keys that values are sealed under and ENCRYPTION_KEYS does not have. */
   #missing: string[] = []
+  #inUse: ReadonlySet<string> = new Set()
+  /** Keys whose retirement was logged. */
   #retired = new Set<string>()
+  /** The escrow holds images of what was re-sealed when it has this change. */
+  #escrowChange = 0
 
   constructor(dependencies: KeysDependencies) {
     this.#with = dependencies
-    this.#work = new Repeated('reseal', INTERVAL_MS, () => this.#run(), dependencies.log)
   }
 
-  /** For `/health/ready`: what cannot be opened, by the key that it needs. */
+  /** The keys that values are sealed under and that ENCRYPTION_KEYS lacks, as of the last run. */
   get missing(): readonly string[] {
     return this.#missing
   }
 
-  start(): void {
-    this.#work.start()
+  /** The keys of ENCRYPTION_KEYS. */
+  get loaded(): readonly string[] {
+    return this.#with.keyRing.keyIds
   }
 
-  stop(): Promise<void> {
-    return this.#work.stop()
+  /** The keys that something is sealed under, as of the last run. The first key always counts. */
+  get inUseIds(): ReadonlySet<string> {
+    return this.#inUse
   }
 
-  /** Moves everything that can be opened to the first key, place by place. */
+  /** Re-seals everything that can be opened under the first key, place by place. */
   async *reseal(): AsyncGenerator<Resealed> {
     const { database, redis, spool, keyRing, deploymentId } = this.#with
     yield* resealDatabase(database.db, keyRing)
@@ -58,38 +66,70 @@ export class Keys {
     if (redis !== null) yield await resealCopies(redis, deploymentId, keyRing)
   }
 
-  /** Every key that anything is sealed under, and where: in the database, in Redis, and on this disk. `exceptKey` as for `countByKey`. */
+  /**
+   * Returns each key that something is sealed under, and where: in the database, in Redis, and on
+   * this disk. `exceptKey` as for `countByKey`.
+   */
   async inUse(exceptKey?: string): Promise<ReadonlyMap<string, KeyUse>> {
     const { database, redis, spool, deploymentId } = this.#with
     const counts = await countByKey(database.db, exceptKey)
-    await countKept(counts, spool, redis, deploymentId)
+    await countSpooled(counts, spool, redis, deploymentId)
+    for (const id of await this.#findEscrowKeys()) add(counts, id, 'escrow', 1)
     return counts
   }
 
-  async #run(): Promise<void> {
-    const { keyRing, log } = this.#with
-    if (keyRing.keyIds.length > 1) {
-      for await (const done of this.reseal()) {
-        if (done.resealed > 0) log.info({ ...done, key: keyRing.sealsWith }, 'values resealed')
-      }
+  /** Until the escrow has the rows that were re-sealed, it needs the keys that they had before. */
+  async #findEscrowKeys(): Promise<Set<string>> {
+    const { keyRing } = this.#with
+    const { db } = this.#with.database
+    const keys = new Set(await findEscrowKeys(db))
+    if (await isEscrowBehind(db, this.#escrowChange)) {
+      const used = await findUsedKeys(db)
+      for (const id of keyRing.keyIds) if (used.has(id)) keys.add(id)
     }
-    this.#judge(await this.inUse(keyRing.sealsWith))
+    return keys
   }
 
-  #judge(inUse: ReadonlyMap<string, KeyUse>): void {
+  /** Re-seals what is sealed under an old key, then checks which keys are in use. */
+  async run(): Promise<void> {
+    const { database, keyRing, log } = this.#with
+    // Before re-sealing: afterwards an old key would never have been seen in use.
+    await recordUsedKeys(database.db, [...(await this.inUse(keyRing.sealsWith)).keys()])
+    if (keyRing.keyIds.length > 1) {
+      for await (const done of this.reseal()) {
+        if (done.resealed === 0) continue
+        log.info({ ...done, key: keyRing.sealsWith }, 'values resealed')
+        this.#escrowChange = await findNewestChange(database.db)
+      }
+    }
+    const inUse = await this.inUse(keyRing.sealsWith)
+    const used = await recordUsedKeys(database.db, [...inUse.keys()])
+    this.#inUse = new Set([keyRing.sealsWith, ...inUse.keys()])
+    this.#reportMissing(inUse)
+    this.#reportRetired(inUse, used)
+  }
+
+  #reportMissing(inUse: ReadonlyMap<string, KeyUse>): void {
     const { keyRing, log } = this.#with
+    const before = this.#missing
     this.#missing = [...inUse.keys()].filter((id) => !keyRing.keyIds.includes(id))
     for (const key of this.#missing) {
+      if (before.includes(key)) continue
       const places = Object.fromEntries(inUse.get(key) ?? [])
       log.error({ key, places }, 'encryption key is in use and not loaded')
     }
+  }
+
+  /** Reports each key once that was in use and is no more. A key that was just added is neither. */
+  #reportRetired(inUse: ReadonlyMap<string, KeyUse>, used: ReadonlySet<string>): void {
+    const { keyRing, log } = this.#with
     for (const key of keyRing.keyIds) {
-      if (inUse.has(key)) this.#retired.delete(key)
-      else if (key !== keyRing.sealsWith && !this.#retired.has(key)) {
+      if (inUse.has(key) || key === keyRing.sealsWith) this.#retired.delete(key)
+      else if (used.has(key) && !this.#retired.has(key)) {
         this.#retired.add(key)
         log.info(
           { key },
-          'encryption key is no longer in use: it may go once every replica says so',
+          'encryption key is no longer in use: remove it once every replica has logged this',
         )
       }
     }

@@ -1,105 +1,75 @@
-import { sql, type Transaction } from 'kysely'
-import type { Tables } from '../db/tables.ts'
-import type { Integration } from '../integrations/service.ts'
+import type { Logger } from 'pino'
+import { type ConnectLinks, isExpectedAccount } from '../connect-links/links.ts'
+import type { CredentialRecord } from '../integrations/credential-record.ts'
+import type { Integration } from '../integrations/integration.ts'
+import type { CommitContext } from '../pairs/commit-context.ts'
+import { issuedAtOf } from '../pairs/issued-at.ts'
+import type { Onboarded } from '../pairs/onboard-pair.ts'
 import { probeRefreshToken } from '../provider/probe.ts'
 import { allowedHost } from '../provider/profiles.ts'
-import type { TokenPair } from '../provider/token-endpoint.ts'
-import type { OnboardingDependencies } from './finish-onboarding.ts'
-import { finishCallback, giveBackCallback, type InboxRow, lockCallback } from './inbox.ts'
-import { isExpectedAccount, useLink } from './links.ts'
-import { atOnboardingStep } from './steps.ts'
-import { type Onboarded, storeOnboarded } from './store.ts'
+import type { InboxPair } from './callback.ts'
+import type { Inbox, InboxRow } from './inbox.ts'
 
-export interface KeptPair {
-  pair: TokenPair
-  sentAt: Date
+export interface ConfirmationContext {
+  inbox: Inbox
+  credentials: CredentialRecord
+  links: ConnectLinks
+  commitContext: CommitContext
+  log: Logger
 }
 
-interface Account {
-  accountId: number
-  domain: string
-}
-
-/** Lets the provider say whose the pair is, and stores it with that account. */
+/**
+ * Asks the provider which account the pair belongs to.
+ *
+ * @returns `undefined` when it is not confirmed: the row is released or finished.
+ */
 export async function confirmAccount(
-  onboarding: OnboardingDependencies,
+  { inbox, links }: ConfirmationContext,
   row: InboxRow,
   integration: Integration,
-  { pair, sentAt }: KeptPair,
-): Promise<void> {
-  const { database, worker } = onboarding
+  { pair, sentAt }: InboxPair,
+): Promise<Onboarded | undefined> {
   const { claims } = pair
   if (claims === undefined || claims.audience !== integration.clientId) {
-    return finishCallback(database.db, row.id, worker, 'foreign_token')
+    await inbox.finish(row.id, 'foreign_token')
+    return undefined
   }
   const apiDomain = allowedHost(integration.profile, claims.apiDomain ?? '')
   const at = { host: apiDomain ?? row.referer ?? '', isApi: apiDomain !== undefined }
-  const verdict = await probeRefreshToken(integration, at, pair.refreshToken)
-  if (verdict.verdict === 'unclear') return giveBackCallback(database.db, row.id, worker)
-  if (verdict.verdict === 'dead' || verdict.accountId !== claims.accountId) {
-    return finishCallback(database.db, row.id, worker, 'domain_unconfirmed')
+  const result = await probeRefreshToken(integration, at, pair.refreshToken)
+  if (result.state === 'unclear') {
+    await inbox.release(row.id)
+    return undefined
   }
-  const account = { accountId: claims.accountId, domain: verdict.domain ?? row.referer ?? '' }
-  if (!(await isMeant(onboarding, row, account))) {
-    return finishCallback(database.db, row.id, worker, 'other_account')
+  if (result.state === 'dead' || result.accountId !== claims.accountId) {
+    await inbox.finish(row.id, 'domain_unconfirmed')
+    return undefined
   }
-  atOnboardingStep('confirmed')
-  await connect(onboarding, row, {
+  const account = { accountId: claims.accountId, domain: result.domain ?? row.referer ?? '' }
+  if (!(await isExpected(links, row, account))) {
+    await inbox.finish(row.id, 'other_account')
+    return undefined
+  }
+  return {
     ...account,
     integration: integration.name,
     apiDomain: apiDomain ?? null,
     pair,
-    issuedAt: new Date(claims.issuedAtSeconds * 1000),
+    issuedAt: issuedAtOf(claims, sentAt.getTime()),
     sentAtMs: sentAt.getTime(),
     isExpected: row.origin !== 'install',
-  })
+  }
 }
 
-/** Whether it is the account that the link names, or the one that an operator named. */
-async function isMeant(
-  { links }: OnboardingDependencies,
+/**
+ * Returns true when the account is the one that the link or the operator named, or none was named.
+ */
+async function isExpected(
+  links: ConnectLinks,
   { origin, referer, linkId }: InboxRow,
-  account: Account,
+  account: { accountId: number; domain: string },
 ): Promise<boolean> {
   if (origin === 'manual' || origin === 'exchange') return account.domain === referer
   const link = linkId === null ? undefined : await links.findById(linkId)
   return isExpectedAccount(link?.expectedAccount ?? null, account)
-}
-
-/** Should this fail, the pair is kept in the inbox and the worker comes back to it. */
-async function connect(
-  onboarding: OnboardingDependencies,
-  row: InboxRow,
-  onboarded: Onboarded,
-): Promise<void> {
-  const { database, committer, integrations, worker, log } = onboarding
-  const { integration, accountId, domain } = onboarded
-  const outcome = await database.claims.transaction().execute(async (trx) => {
-    await sql`select set_config('synchronous_commit', 'on', true)`.execute(trx)
-    if (!(await lockCallback(trx, row.id, worker))) return undefined
-    if (row.linkId !== null && !(await useLink(trx, row.linkId, accountId))) {
-      await finishCallback(trx, row.id, worker, 'link_used')
-      return undefined
-    }
-    const stored = await storeOnboarded(committer, trx, onboarded)
-    await keepIntegration(trx, integration)
-    await finishCallback(trx, row.id, worker, stored, { accountId, domain })
-    return stored
-  })
-  atOnboardingStep('stored')
-  if (outcome === undefined || outcome === 'superseded') return
-  // An installation that nobody asked for says nothing of the client's own refusals.
-  if (row.origin !== 'install') await integrations.recordError(integration, null)
-  const { origin } = row
-  log.info({ integration, account: accountId, domain, origin, outcome }, 'account connected')
-}
-
-/** The integration that a button made has shown that it is what it says: its code was exchanged, and the token is its own. */
-async function keepIntegration(trx: Transaction<Tables>, name: string): Promise<void> {
-  await trx
-    .updateTable('amo_integrations')
-    .set({ provisionalUntil: null })
-    .where('name', '=', name)
-    .where('provisionalUntil', 'is not', null)
-    .execute()
 }

@@ -1,8 +1,11 @@
-import { sql } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import type { Logger } from 'pino'
+import type { Act } from '../audit/act.ts'
+import { mintExchangeState } from '../connect-links/state.ts'
 import type { Database } from '../db/database.ts'
-import { BrokerError } from '../errors.ts'
-import type { Integrations } from '../integrations/service.ts'
+import type { Tables } from '../db/tables.ts'
+import type { Integrations } from '../integrations/directory.ts'
+import { BrokerError } from '../lib/errors.ts'
 import {
   EXCHANGE_REFUSALS,
   type ExchangeAnswer,
@@ -12,14 +15,14 @@ import {
 import { typedHost } from '../provider/profiles.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
 import type { Secret } from '../vault/secret.ts'
-import { mintExchangeState } from './state.ts'
+import type { ExchangeOutcome, OnOnboardingEnd } from './outcomes.ts'
 
-/** By user and integration (provider page, part 6). */
+/** The provider's limit for one user and integration (docs/provider.md, part 6). */
 const PAUSE_SECONDS = 300
-/** A code lives no longer: what has not come by then does not come. */
+/** The life of a code. A code that has not arrived by then does not arrive. */
 const CODE_LIFETIME_SECONDS = 20 * 60
 
-export interface ExchangeOrder {
+interface ExchangeOrder {
   integration: string
   domain: string
   login: string
@@ -27,29 +30,29 @@ export interface ExchangeOrder {
   createdBy: string
 }
 
-/** An exchange and what has become of it. */
-export interface Exchange {
-  id: string
-  integration: string
-  domain: string
-  createdAt: Date
-  /** Null: the code has not come yet, or is being exchanged. */
+/** An exchange and its state. */
+export interface Exchange
+  extends Pick<Selectable<Tables['amo_exchanges']>, 'id' | 'integration' | 'domain' | 'createdAt'> {
+  /** Null: the code has not arrived yet, or is being exchanged. */
   outcome: string | null
   inboxId: string | null
   accountId: number | null
 }
 
-export interface ExchangesDependencies {
+interface ExchangesDependencies {
   database: Database
   integrations: Integrations
   hash: KeyedHash
   states: KeyedHash
   log: Logger
+  /** Called with why no code will arrive. */
+  onEnd: OnOnboardingEnd
 }
 
 /**
- * The amoCRM guide's alternative: an API key for a code, which the provider's server brings to the callback. The login is
- * kept as a keyed hash, the API key nowhere.
+ * Exchanges a login and API key for a code, which the provider's server sends to the callback (the
+ * amoCRM guide's alternative to consent). The login is stored as a keyed hash, the API key is not
+ * stored.
  */
 export class Exchanges {
   readonly #with: ExchangesDependencies
@@ -59,23 +62,24 @@ export class Exchanges {
   }
 
   /**
-   * Asks the provider. Written down before it is sent: the code may come before the answer.
-   * Throws `integration_not_found`, `bad_request`, `exchange_too_soon`, `exchange_refused`, `provider_unavailable`.
+   * Presents the API key. The exchange is stored first, because the code may arrive before the
+   * response. Throws `integration_not_found`, `bad_request`, `exchange_too_soon`,
+   * `exchange_refused`, `provider_unavailable`.
    */
-  async begin(order: ExchangeOrder): Promise<Exchange> {
+  async begin(order: ExchangeOrder, act: Act): Promise<Exchange> {
     const integration = await this.#with.integrations.load(order.integration)
     const domain = typedHost(integration.profile, order.domain)
     if (domain === undefined) {
       throw new BrokerError('bad_request', 'domain: it is no account host of the platform.')
     }
-    const id = await this.#insert({ ...order, domain })
+    const id = await this.#insert({ ...order, domain }, act)
     const state = mintExchangeState(this.#with.states, id)
     const answer = await exchangeApiKey(integration, domain, order, state)
     const { kind } = answer
     this.#with.log.info({ integration: integration.name, exchange: id, kind }, 'API key presented')
-    await this.#judge(id, answer)
+    await this.#recordResult(id, answer)
     const exchange = await this.find(id)
-    if (exchange === undefined) throw new Error('an exchange is gone')
+    if (exchange === undefined) throw new Error('the exchange was deleted')
     return exchange
   }
 
@@ -90,8 +94,8 @@ export class Exchanges {
     return rows[0]
   }
 
-  /** One a user at a time: two at once are ordered by the lock. */
-  #insert(order: ExchangeOrder): Promise<string> {
+  /** Stores an exchange. The lock orders two of one user at the same time. */
+  #insert(order: ExchangeOrder, act: Act): Promise<string> {
     const { integration, domain, login, createdBy } = order
     const userHash = this.#with.hash.of(JSON.stringify([integration, domain, login.toLowerCase()]))
     return this.#with.database.db.transaction().execute(async (trx) => {
@@ -108,18 +112,20 @@ export class Exchanges {
         .values({ integration, domain, userHash, createdBy })
         .returning('id')
         .executeTakeFirstOrThrow()
+      await act.record(trx)
       return id
     })
   }
 
-  async #judge(id: string, answer: ExchangeAnswer): Promise<void> {
+  async #recordResult(id: string, answer: ExchangeAnswer): Promise<void> {
     if (answer.kind === 'accepted' || answer.kind === 'unclear') return
-    const outcome = answer.kind === 'refused' ? answer.code : answer.kind
+    const outcome: ExchangeOutcome = answer.kind === 'refused' ? answer.code : answer.kind
     await this.#with.database.db
       .updateTable('amo_exchanges')
       .set({ outcome, finishedAt: sql<Date>`clock_timestamp()` })
       .where('id', '=', id)
       .execute()
+    this.#with.onEnd(outcome)
     if (answer.kind === 'refused') throw refused(answer.code)
     if (answer.kind === 'too_soon') throw tooSoon(answer.retryAfterSeconds ?? PAUSE_SECONDS)
     const detail = `The account’s host could not be reached (${answer.failure}).`

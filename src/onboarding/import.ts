@@ -1,30 +1,33 @@
 import type { Logger } from 'pino'
-import type { AccountKey } from '../accounts/account-key.ts'
+import type { Act } from '../audit/act.ts'
 import type { Database } from '../db/database.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
-import { BrokerError } from '../errors.ts'
-import type { Integration, Integrations } from '../integrations/service.ts'
+import type { Integrations } from '../integrations/directory.ts'
+import type { Integration } from '../integrations/integration.ts'
+import type { AccountKey } from '../lib/account-key.ts'
+import { BrokerError } from '../lib/errors.ts'
+import type { CommitContext } from '../pairs/commit-context.ts'
+import { type Imported, type ImportResult, storeImported } from '../pairs/import-pair.ts'
 import { type AccessTokenClaims, decodeAccessToken } from '../provider/access-token.ts'
-import { probeAccessToken, probeRefreshToken, type TokenVerdict } from '../provider/probe.ts'
+import { MAX_EXPIRES_IN_SECONDS } from '../provider/bounds.ts'
+import { type ProbeResult, probeAccessToken, probeRefreshToken } from '../provider/probe.ts'
 import { allowedHost, typedHost } from '../provider/profiles.ts'
-import type { Committer } from '../refresh/commit.ts'
 import type { Secret } from '../vault/secret.ts'
-import { type Imported, type ImportResult, storeImported } from './store-imported.ts'
 
-/** When neither the token nor who imports it says how long it lives. */
+/** Assumed for a pair when neither the token nor the order has an expiry. */
 const UNKNOWN_LIFETIME_MS = 3_600_000
 
-export interface ImportOrder {
+interface ImportOrder {
   integration: string
   domain: string
   accessToken: Secret
-  /** Undefined: a long-lived token, which has none (provider page, part 10). */
+  /** `undefined`: a long-lived token, which has none (docs/provider.md, part 10). */
   refreshToken: Secret | undefined
-  /** Where the token itself does not say it. */
+  /** Used when the token has no readable expiry. */
   expiresAt: Date | undefined
-  /** Serves the pair and does not rotate it: another service still does. */
+  /** Serves the pair without rotating it, because another service still does. */
   shadow: boolean
-  /** Of the pair that may be replaced. */
+  /** The generation of the pair that may be replaced. */
   ifGeneration: number | undefined
 }
 
@@ -32,7 +35,7 @@ export interface ImportDependencies {
   database: Database
   heartbeat: Heartbeat
   integrations: Integrations
-  committer: Committer
+  commitContext: CommitContext
   log: Logger
 }
 
@@ -43,15 +46,17 @@ interface Confirmed extends AccountKey {
 }
 
 /**
- * Takes over a pair that exists, or a long-lived token. Asks the provider whose it is and whether it lives, which spends
- * nothing; never takes the place of another pair unless its generation is named.
- * Throws `integration_not_found`, `import_refused`, `account_exists`, `generation_moved`, `provider_unavailable`.
+ * Imports an existing pair or a long-lived token. Asks the provider which account it belongs to and
+ * whether it is alive, which spends nothing. Replaces another pair only if its generation is given.
+ * Throws `integration_not_found`, `import_refused`, `account_exists`, `generation_moved`,
+ * `provider_unavailable`.
  */
 export async function importAccount(
   dependencies: ImportDependencies,
   order: ImportOrder,
+  act: Act,
 ): Promise<{ key: AccountKey; result: ImportResult }> {
-  const { heartbeat, integrations, committer, database, log } = dependencies
+  const { heartbeat, integrations, commitContext, database, log } = dependencies
   const integration = await integrations.load(order.integration)
   const claims = decodeAccessToken(order.accessToken.reveal())
   if (claims !== undefined && claims.audience !== integration.clientId) {
@@ -60,28 +65,32 @@ export async function importAccount(
   const confirmed = await confirm(integration, order, claims)
   const nowMs = heartbeat.nowMs()
   const expiresAt = expiryOf(order, claims, nowMs)
-  if (order.refreshToken === undefined && expiresAt.getTime() <= nowMs) {
-    throw refused('access_token_dead', 'access_token: it has expired.')
-  }
   const imported: Imported = {
     ...confirmed,
     accessToken: order.accessToken,
     refreshToken: order.refreshToken ?? null,
-    issuedAt: new Date(claims === undefined ? nowMs : claims.issuedAtSeconds * 1000),
+    issuedAt: issuedAtOf(claims, nowMs),
     expiresAt,
     shadow: order.shadow,
   }
-  const result = await database.claims
-    .transaction()
-    .execute((trx) => storeImported(committer, trx, imported, order.ifGeneration))
-  log.info(
-    { integration: integration.name, account: confirmed.accountId, result, shadow: order.shadow },
-    'account imported',
-  )
+  const result = await database.claims.transaction().execute(async (trx) => {
+    const stored = await storeImported(commitContext, trx, imported, order.ifGeneration)
+    await act.record(trx, { account: confirmed, outcome: stored })
+    return stored
+  })
+  const { accountId: account, domain } = confirmed
+  const { name } = integration
+  log.info({ integration: name, account, result, shadow: order.shadow }, 'account imported')
+  if (domain !== typedHost(integration.profile, order.domain)) {
+    log.warn({ integration: name, account, domain }, 'imported account has another domain')
+  }
   return { key: confirmed, result }
 }
 
-/** Whose the tokens are, as the provider says: at the API's host, which knows every account, or at the one that was named. */
+/**
+ * Asks the provider which account the tokens belong to, at the API's host, which knows every
+ * account, or at the given host. A pair is stored with the domain that the provider confirms.
+ */
 async function confirm(
   integration: Integration,
   { domain, accessToken, refreshToken }: ImportOrder,
@@ -92,55 +101,103 @@ async function confirm(
     throw refused('foreign_domain', `domain: it is no account of ${integration.provider}.`)
   }
   const apiDomain = allowedHost(integration.profile, claims?.apiDomain ?? '')
-  const access = await probeAccessToken(integration, named, accessToken)
   const at = { host: apiDomain ?? named, isApi: apiDomain !== undefined }
-  const proof =
-    refreshToken === undefined || integration.profile.probe === 'none'
-      ? judgeAccess(access)
-      : judgeRefresh(await probeRefreshToken(integration, at, refreshToken))
-  const isAlive = access.verdict === 'alive'
+  const isProbed = refreshToken !== undefined && integration.profile.probe !== 'none'
+  const refresh = isProbed
+    ? requireRefreshAlive(await probeRefreshToken(integration, at, refreshToken))
+    : undefined
+  // The access token is asked at the account's own host, whatever host was named.
+  const host = refresh?.domain ?? named
+  const access = await probeAccessToken(integration, host, accessToken)
+  if (access.state === 'dead' && refresh === undefined && apiDomain !== undefined) {
+    await requireRightHost(integration, apiDomain, named, accessToken)
+  }
+  const proof = refresh ?? requireAlive(access)
+  const isAlive = access.state === 'alive'
   const others = [claims?.accountId, isAlive ? access.accountId : undefined]
   if (others.some((each) => each !== undefined && each !== proof.accountId)) {
-    throw refused('other_account', 'access_token: it belongs to another account than the domain.')
+    throw refused('other_account', 'access_token: it belongs to another account than the pair.')
   }
   return {
     integration: integration.name,
     accountId: proof.accountId,
     domain: proof.domain ?? named,
     apiDomain: apiDomain ?? null,
-    // Not read and not confirmed: nobody is to be handed it.
-    isAccessDead: access.verdict === 'dead' || (claims === undefined && !isAlive),
+    // It could be neither read nor confirmed, so it is not served.
+    isAccessDead: access.state === 'dead' || (claims === undefined && !isAlive),
   }
 }
 
-type Alive = TokenVerdict & { verdict: 'alive' }
+/**
+ * Throws `import_refused` when the API knows an access token that the named host does not: then the
+ * host is another account's.
+ */
+async function requireRightHost(
+  integration: Integration,
+  apiHost: string,
+  named: string,
+  accessToken: Secret,
+): Promise<void> {
+  const { state } = await probeAccessToken(integration, apiHost, accessToken)
+  if (state !== 'alive') return
+  throw refused(
+    'other_account',
+    `domain: the token lives, and belongs to another account than ${named}.`,
+  )
+}
 
-function judgeRefresh(verdict: TokenVerdict): Alive {
-  if (verdict.verdict === 'alive') return verdict
-  const isDead = verdict.verdict === 'dead' || verdict.failure === 'WEAK_401'
-  if (!isDead) throw unclear(verdict.failure)
+type Alive = ProbeResult & { state: 'alive' }
+
+/** Throws `import_refused` when the refresh token is dead. */
+function requireRefreshAlive(result: ProbeResult): Alive {
+  if (result.state === 'alive') return result
+  const isDead = result.state === 'dead' || result.failure === 'WEAK_401'
+  if (!isDead) throw unclear(result.failure)
   throw refused(
     'refresh_token_dead',
     'refresh_token: the provider does not accept it. It was used before, is too old, or the domain is wrong.',
   )
 }
 
-function judgeAccess(verdict: TokenVerdict): Alive {
-  if (verdict.verdict === 'alive') return verdict
-  if (verdict.verdict === 'unclear') throw unclear(verdict.failure)
+/** Throws `import_refused` when the access token is dead. */
+function requireAlive(result: ProbeResult): Alive {
+  if (result.state === 'alive') return result
+  if (result.state === 'unclear') throw unclear(result.failure)
   throw refused(
     'access_token_dead',
     'access_token: the account does not accept it. It was revoked, has expired, or the domain is wrong.',
   )
 }
 
+/**
+ * Reads when the access token expires: from the token itself, else from the order. A pair gets an
+ * hour if neither has it, and is rotated after 30 days at the latest. A long-lived token cannot be
+ * rotated, so its expiry is not guessed. Throws `import_refused`.
+ */
 function expiryOf(
-  { expiresAt }: ImportOrder,
+  { expiresAt, refreshToken }: ImportOrder,
   claims: AccessTokenClaims | undefined,
   nowMs: number,
 ): Date {
-  if (claims !== undefined) return new Date(claims.expiresAtSeconds * 1000)
-  return expiresAt ?? new Date(nowMs + UNKNOWN_LIFETIME_MS)
+  const seconds = claims?.expiresAtSeconds
+  const known = seconds === undefined ? expiresAt : new Date(seconds * 1000)
+  if (refreshToken !== undefined) {
+    const expiresAtMs = known?.getTime() ?? nowMs + UNKNOWN_LIFETIME_MS
+    return new Date(Math.min(expiresAtMs, nowMs + MAX_EXPIRES_IN_SECONDS * 1000))
+  }
+  if (known === undefined) {
+    throw refused(
+      'expiry_unknown',
+      'expires_at: the token has no readable expiry, so give the one that the provider shows.',
+    )
+  }
+  if (known.getTime() > nowMs) return known
+  throw refused('access_token_dead', 'access_token: it has expired.')
+}
+
+function issuedAtOf(claims: AccessTokenClaims | undefined, nowMs: number): Date {
+  const seconds = claims?.issuedAtSeconds
+  return new Date(seconds === undefined ? nowMs : seconds * 1000)
 }
 
 function refused(reason: string, detail: string): BrokerError {

@@ -1,235 +1,212 @@
-import { type Kysely, type RawBuilder, type Selectable, sql, type Transaction } from 'kysely'
+import { type Selectable, sql, type Transaction } from 'kysely'
+import type { Act } from '../audit/act.ts'
+import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
-import type { KeyRing, SealedAt } from '../vault/key-ring.ts'
+import { pairFromJson, pairToJson } from '../pairs/received-pair.ts'
+import type { KeyRing } from '../vault/key-ring.ts'
 import type { KeyedHash } from '../vault/keyed-hash.ts'
+import { inboxAt } from '../vault/sealed-places.ts'
 import type { Secret } from '../vault/secret.ts'
+import type { Callback, InboxPair } from './callback.ts'
+import type { OnboardingOutcome, OnOnboardingEnd } from './outcomes.ts'
+import { findByCode, type ReceivedCallback, receiveCallback } from './receive-callback.ts'
+import { belongsTo, type Worker } from './worker.ts'
 
 export type InboxRow = Selectable<Tables['amo_inbox']>
 
-/** Longer than the exchange and all that follows it may take. */
+/** Longer than the exchange and the steps after it may take. */
 const LEASE_SECONDS = 120
 const RETRY_SECONDS = 5
+/** The number of rows that one run of the worker continues. */
+const BATCH = 20
 
-export interface Callback {
-  /** How it came: by a link, from inside the CRM, for an API key, from an operator. */
-  origin: 'consent' | 'install' | 'exchange' | 'manual'
-  integration: string
-  code: Secret
-  /** The account's host, as the profile allows it; null where the token endpoint needs none. */
-  referer: string | null
-  linkId?: string
-  exchangeId?: string
-}
-
-/** Of one integration, without any proof of where they come from: as many as the slow lane can work off while their codes live. */
-const MAX_UNPROVEN = 500
-
-/**
- * Stores a callback before anything is done about it; the code sealed; one insert. A code that came before gives the row of
- * then: its fingerprint is unique for ever. Undefined: too many of the unproven kind wait already.
- */
-export async function receiveCallback(
-  db: Kysely<Tables>,
-  keyRing: KeyRing,
-  fingerprints: KeyedHash,
-  { origin, integration, code, referer, linkId, exchangeId }: Callback,
-  receivedAtMs?: number,
-): Promise<{ id: string; isNew: boolean } | undefined> {
-  const fingerprint = fingerprints.of(code)
-  const secret = keyRing.seal(code, inboxAt(fingerprint, 'secret'))
-  const receivedAt =
-    receivedAtMs === undefined
-      ? sql`clock_timestamp()`
-      : sql`${new Date(receivedAtMs)}::timestamptz`
-  const { rows } = await sql<{ id: string }>`
-    insert into amo_inbox (kind, origin, integration, fingerprint, secret, referer, "linkId", "exchangeId", "receivedAt")
-    select 'callback', ${origin}, ${integration}, ${fingerprint}, ${secret}, ${referer}, ${linkId ?? null}::uuid,
-      ${exchangeId ?? null}::uuid, ${receivedAt}
-    where ${origin} <> 'install' or (select count(*) from amo_inbox
-      where kind = 'callback' and origin = 'install' and integration = ${integration}
-        and "finishedAt" is null) < ${MAX_UNPROVEN}
-    on conflict (fingerprint) do nothing
-    returning id
-  `.execute(db)
-  const [inserted] = rows
-  if (inserted !== undefined) return { id: inserted.id, isNew: true }
-  const known = await findCallbackByCode(db, fingerprints, code)
-  return known === undefined ? undefined : { id: known, isNew: false }
-}
-
-/** The id of the callback that brought this code before. */
-export async function findCallbackByCode(
-  db: Kysely<Tables>,
-  fingerprints: KeyedHash,
-  code: Secret,
-): Promise<string | undefined> {
-  const row = await db
-    .selectFrom('amo_inbox')
-    .select('id')
-    .where('fingerprint', '=', fingerprints.of(code))
-    .executeTakeFirst()
-  return row?.id
-}
-
-/** Who works on the inbox: this process start, of this deployment. */
-export interface Worker {
-  owner: string
-  /** Null: this process holds, and takes up nothing. */
-  deploymentId: string | null
-}
-
-/** A copy of the database presents no code: the original does. */
-export function belongsTo(deploymentId: string | null): RawBuilder<unknown> {
-  return sql`exists (select from amo_deployment where "deploymentId" = ${deploymentId})`
-}
-
-/** The sealed place of a code, or of the pair that it brought: bound to the code, so that it fits no other row. */
-export function inboxAt(fingerprint: string, column: 'secret' | 'pair'): SealedAt {
-  return { table: 'amo_inbox', row: fingerprint, column, generation: 0 }
+interface InboxDependencies {
+  database: Database
+  keyRing: KeyRing
+  fingerprints: KeyedHash
+  worker: Worker
+  /** Called when an onboarding has ended in this process. */
+  onEnd: OnOnboardingEnd
 }
 
 /**
- * Takes a callback to work on. Its code, if it is still there, counts as presented from now on: it is handed out once.
- * Undefined: somebody else has it, or it is done.
+ * Keeps callbacks until their onboarding has ended (`amo_inbox`). Codes and pairs are sealed. A row
+ * is worked on under a lease, and only its owner releases or finishes it.
+ *
+ * received → presented (claim) → pair stored → finished
  */
-export async function claimCallback(
-  db: Kysely<Tables>,
-  id: string,
-  { owner, deploymentId }: Worker,
-): Promise<InboxRow | undefined> {
-  const { rows } = await sql<InboxRow>`
-    update amo_inbox
-    set owner = ${owner}, "presentedAt" = coalesce("presentedAt", clock_timestamp()),
-      "leaseUntil" = clock_timestamp() + ${LEASE_SECONDS} * interval '1 second'
-    where id = ${id} and kind = 'callback' and "finishedAt" is null
-      and ("presentedAt" is null or pair is not null)
-      and (owner is null or "leaseUntil" < clock_timestamp())
-      and ${belongsTo(deploymentId)}
-    returning *
-  `.execute(db)
-  return rows[0]
-}
+export class Inbox {
+  readonly #with: InboxDependencies
 
-/**
- * The pair that the code brought; the code is forgotten. From here on anybody can finish the onboarding, also one that was
- * given up meanwhile as interrupted. Does nothing where the pair is known already, or the onboarding has ended.
- */
-export async function keepPair(
-  db: Kysely<Tables>,
-  id: string,
-  pair: string,
-  sentAt: Date,
-): Promise<void> {
-  await sql`
-    update amo_inbox set pair = ${pair}, "pairSentAt" = ${sentAt}, secret = null,
-      "finishedAt" = null, outcome = null,
-      "leaseUntil" = clock_timestamp() + ${LEASE_SECONDS} * interval '1 second'
-    where id = ${id} and pair is null and ("finishedAt" is null or outcome = 'interrupted')
-  `.execute(db)
-}
+  constructor(dependencies: InboxDependencies) {
+    this.#with = dependencies
+  }
 
-/** The process that worked on it has died, and left its answer on this disk: whoever comes first goes on, without its lease's end. */
-export async function releaseDead(db: Kysely<Tables>, id: string, me: Worker): Promise<void> {
-  await sql`
-    update amo_inbox set owner = null, "leaseUntil" = null
-    where id = ${id} and owner <> ${me.owner} and "finishedAt" is null
-  `.execute(db)
-}
+  /** Stores a callback (receive-callback.ts). `act` is recorded in the same transaction. */
+  receive(callback: Callback, receivedAtMs?: number, act?: Act): Promise<ReceivedCallback> {
+    return receiveCallback(this.#with, callback, receivedAtMs, act)
+  }
 
-/** Locks a callback that is still this owner's to finish. False: somebody else took it up since. */
-export async function lockCallback(
-  trx: Transaction<Tables>,
-  id: string,
-  { owner }: Worker,
-): Promise<boolean> {
-  const row = await trx
-    .selectFrom('amo_inbox')
-    .select('id')
-    .where('id', '=', id)
-    .where('owner', '=', owner)
-    .where('finishedAt', 'is', null)
-    .forUpdate()
-    .executeTakeFirst()
-  return row !== undefined
-}
+  /** Finds the id of the callback that brought this code. */
+  findByCode(code: Secret): Promise<string | undefined> {
+    return findByCode(this.#with.database.db, this.#with.fingerprints, code)
+  }
 
-/**
- * Lets a callback go, to be taken up again a little later: its code is proved unspent, or its pair is kept. Like the end
- * below, only by who works on it: one who was taken for dead changes nothing any more.
- */
-export async function giveBackCallback(
-  db: Kysely<Tables>,
-  id: string,
-  { owner }: Worker,
-): Promise<void> {
-  await sql`
-    update amo_inbox
-    set "presentedAt" = case when pair is not null then "presentedAt" end, owner = null, "leaseUntil" = null,
-      "nextAttemptAt" = clock_timestamp() + ${RETRY_SECONDS} * interval '1 second'
-    where id = ${id} and owner = ${owner} and "finishedAt" is null
-  `.execute(db)
-}
+  find(id: string): Promise<InboxRow | undefined> {
+    return this.#with.database.db
+      .selectFrom('amo_inbox')
+      .selectAll()
+      .where('id', '=', id)
+      .where('kind', '=', 'callback')
+      .executeTakeFirst()
+  }
 
-/**
- * Says how it ended, and forgets the code. The pair is forgotten once it is stored with its account; one that was not
- * accepted stays here, sealed, for none that arrived is ever thrown away.
- */
-export async function finishCallback(
-  db: Kysely<Tables> | Transaction<Tables>,
-  id: string,
-  { owner }: Worker,
-  outcome: string,
-  account?: { accountId: number; domain: string },
-): Promise<void> {
-  await db
-    .updateTable('amo_inbox')
-    .set({
-      outcome,
-      finishedAt: sql<Date>`clock_timestamp()`,
-      secret: null,
-      ...(account === undefined ? {} : { ...account, pair: null }),
-    })
-    .where('id', '=', id)
-    .where('owner', '=', owner)
-    .where('finishedAt', 'is', null)
-    .execute()
-}
-
-/**
- * Callbacks that nobody works on: received by a process that died, or given back. Codes that ran out, exchanges that broke
- * off after the code was sent, and pairs that nobody confirmed for an hour are finished here. A code lives 20 minutes
- * (provider page, part 2).
- */
-export async function findWaitingCallbacks(
-  db: Kysely<Tables>,
-  { deploymentId }: Worker,
-): Promise<string[]> {
-  await sql`
-    update amo_inbox set "finishedAt" = clock_timestamp(), secret = null,
-      outcome = case when pair is not null then 'domain_unconfirmed'
-        when "presentedAt" is null then 'code_expired' else 'interrupted' end
-    where kind = 'callback' and "finishedAt" is null and ${belongsTo(deploymentId)} and case
-      when pair is not null then "pairSentAt" < clock_timestamp() - interval '1 hour'
+  /**
+   * Claims a callback. If it still has its code, the code counts as presented from now on, so that
+   * it is presented once.
+   *
+   * @returns `undefined` when another process has it, or when it has ended.
+   */
+  async claim(id: string): Promise<InboxRow | undefined> {
+    const { owner, deploymentId } = this.#with.worker
+    const { rows } = await sql<InboxRow>`
+      update amo_inbox
+      set owner = ${owner}, "presentedAt" = coalesce("presentedAt", clock_timestamp()),
+        "leaseUntil" = clock_timestamp() + ${LEASE_SECONDS} * interval '1 second'
+      where id = ${id} and kind = 'callback' and "finishedAt" is null
+        and ("presentedAt" is null or pair is not null)
         and (owner is null or "leaseUntil" < clock_timestamp())
-      when "presentedAt" is null then "receivedAt" < clock_timestamp() - interval '20 minutes'
-      else "leaseUntil" < clock_timestamp() end
-  `.execute(db)
-  const { rows } = await sql<{ id: string }>`
-    select id from amo_inbox
-    where kind = 'callback' and "finishedAt" is null and "nextAttemptAt" <= clock_timestamp()
-      and (pair is not null or ("presentedAt" is null and origin <> 'install'))
-      and (owner is null or "leaseUntil" < clock_timestamp())
-      and "receivedAt" < clock_timestamp() - interval '2 seconds' and ${belongsTo(deploymentId)}
-    order by "nextAttemptAt" limit 20
-  `.execute(db)
-  return rows.map(({ id }) => id)
-}
+        and ${belongsTo(deploymentId)}
+      returning *
+    `.execute(this.#with.database.db)
+    return rows[0]
+  }
 
-export function findCallback(db: Kysely<Tables>, id: string): Promise<InboxRow | undefined> {
-  return db
-    .selectFrom('amo_inbox')
-    .selectAll()
-    .where('id', '=', id)
-    .where('kind', '=', 'callback')
-    .executeTakeFirst()
+  /** Opens the code of a claimed row. Throws `KeyMissing`. */
+  openCode({ fingerprint, secret }: InboxRow): Secret {
+    return this.#with.keyRing.open(secret ?? '', inboxAt(fingerprint, 'secret'))
+  }
+
+  /** Opens the pair of a claimed row. Throws `KeyMissing`. */
+  openPair({ fingerprint, pair, pairSentAt, receivedAt }: InboxRow): InboxPair {
+    const text = this.#with.keyRing.open(pair ?? '', inboxAt(fingerprint, 'pair'))
+    return { pair: pairFromJson(text.reveal()), sentAt: pairSentAt ?? receivedAt }
+  }
+
+  /**
+   * Stores the pair that the code brought and deletes the code. From here on any replica can finish
+   * the onboarding, even one that was ended as interrupted in the meantime. Does nothing if the row
+   * has its pair already or has ended otherwise.
+   */
+  async storePair(
+    { id, fingerprint }: Pick<InboxRow, 'id' | 'fingerprint'>,
+    { pair, sentAt }: InboxPair,
+  ): Promise<void> {
+    const sealed = this.#with.keyRing.seal(pairToJson(pair), inboxAt(fingerprint, 'pair'))
+    await sql`
+      update amo_inbox set pair = ${sealed}, "pairSentAt" = ${sentAt}, secret = null,
+        "finishedAt" = null, outcome = null,
+        "leaseUntil" = clock_timestamp() + ${LEASE_SECONDS} * interval '1 second'
+      where id = ${id} and pair is null and ("finishedAt" is null or outcome = 'interrupted')
+    `.execute(this.#with.database.claims)
+  }
+
+  /** Ends the lease of the process that died and left its response on this disk. */
+  async releaseFromDeadOwner(id: string): Promise<void> {
+    await sql`
+      update amo_inbox set owner = null, "leaseUntil" = null
+      where id = ${id} and owner <> ${this.#with.worker.owner} and "finishedAt" is null
+    `.execute(this.#with.database.db)
+  }
+
+  /**
+   * Locks a callback that this process still owns.
+   *
+   * @returns False when another process has claimed it since.
+   */
+  async lock(trx: Transaction<Tables>, id: string): Promise<boolean> {
+    const row = await trx
+      .selectFrom('amo_inbox')
+      .select('id')
+      .where('id', '=', id)
+      .where('owner', '=', this.#with.worker.owner)
+      .where('finishedAt', 'is', null)
+      .forUpdate()
+      .executeTakeFirst()
+    return row !== undefined
+  }
+
+  /** Releases a callback for a later attempt: its code is proved unspent, or its pair is stored. */
+  async release(id: string): Promise<void> {
+    await sql`
+      update amo_inbox
+      set "presentedAt" = case when pair is not null then "presentedAt" end, owner = null, "leaseUntil" = null,
+        "nextAttemptAt" = clock_timestamp() + ${RETRY_SECONDS} * interval '1 second'
+      where id = ${id} and owner = ${this.#with.worker.owner} and "finishedAt" is null
+    `.execute(this.#with.database.db)
+  }
+
+  /**
+   * Records how a callback ended and deletes its code. The pair is deleted when it is stored with
+   * its account. A pair that was not accepted stays here, sealed: no pair that arrived is thrown
+   * away. The caller of a transaction calls `onEnd` after its commit.
+   */
+  async finish(
+    id: string,
+    outcome: OnboardingOutcome,
+    account?: { accountId: number; domain: string },
+    trx?: Transaction<Tables>,
+  ): Promise<void> {
+    const { numUpdatedRows } = await (trx ?? this.#with.database.db)
+      .updateTable('amo_inbox')
+      .set({
+        outcome,
+        finishedAt: sql<Date>`clock_timestamp()`,
+        secret: null,
+        ...(account === undefined ? {} : { ...account, pair: null }),
+      })
+      .where('id', '=', id)
+      .where('owner', '=', this.#with.worker.owner)
+      .where('finishedAt', 'is', null)
+      .executeTakeFirst()
+    if (trx === undefined && numUpdatedRows > 0n) this.onEnd(outcome)
+  }
+
+  /** Counts an onboarding that has ended. */
+  onEnd(outcome: OnboardingOutcome): void {
+    this.#with.onEnd(outcome)
+  }
+
+  /**
+   * Finishes codes that have expired (20 minutes; docs/provider.md, part 2), exchanges that were
+   * interrupted after the code was sent, and pairs that were not confirmed for an hour.
+   */
+  async finishExpired(): Promise<void> {
+    const { rows } = await sql<{ outcome: OnboardingOutcome }>`
+      update amo_inbox set "finishedAt" = clock_timestamp(), secret = null,
+        outcome = case when pair is not null then 'domain_unconfirmed'
+          when "presentedAt" is null then 'code_expired' else 'interrupted' end
+      where kind = 'callback' and "finishedAt" is null and ${belongsTo(this.#with.worker.deploymentId)} and case
+        when pair is not null then "pairSentAt" < clock_timestamp() - interval '1 hour'
+          and (owner is null or "leaseUntil" < clock_timestamp())
+        when "presentedAt" is null then "receivedAt" < clock_timestamp() - interval '20 minutes'
+        else "leaseUntil" < clock_timestamp() end
+      returning outcome
+    `.execute(this.#with.database.db)
+    for (const { outcome } of rows) this.onEnd(outcome)
+  }
+
+  /** Finds callbacks that no process works on: their process died, or they were released. */
+  async findWaiting(): Promise<string[]> {
+    const { rows } = await sql<{ id: string }>`
+      select id from amo_inbox
+      where kind = 'callback' and "finishedAt" is null and "nextAttemptAt" <= clock_timestamp()
+        and (pair is not null or ("presentedAt" is null and origin <> 'install'))
+        and (owner is null or "leaseUntil" < clock_timestamp())
+        and "receivedAt" < clock_timestamp() - interval '2 seconds'
+        and ${belongsTo(this.#with.worker.deploymentId)}
+      order by "nextAttemptAt" limit ${BATCH}
+    `.execute(this.#with.database.db)
+    return rows.map(({ id }) => id)
+  }
 }

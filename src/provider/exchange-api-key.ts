@@ -1,30 +1,33 @@
 import type { Secret } from '../vault/secret.ts'
-import { type CallAnswer, CallFailed, call } from './call.ts'
+import { CallFailed, type CallResponse, call } from './call.ts'
+import { settingNames } from './profile-table.ts'
 import type { OAuthClient } from './profiles.ts'
 
 const LIMIT_MS = 15_000
 
-export interface ApiKeyUser {
+interface ApiKeyUser {
   login: string
   apiKey: Secret
 }
 
-/** How the provider took it. `unclear`: it may have taken it, its code may still come. */
+/**
+ * How the exchange ended. `unclear`: the provider may have accepted it, and its code may still
+ * arrive.
+ */
 export type ExchangeAnswer =
   | { kind: 'accepted' }
   | { kind: 'unclear' | 'not_reached'; failure: string }
   | { kind: 'too_soon'; retryAfterSeconds: number | undefined }
   | { kind: 'refused'; code: ExchangeRefusal; status: number }
 
-/** Every refusal of an API key by its code (provider page, part 6). */
+/** Explains every refusal of an API key, by its code (docs/provider.md, part 6). */
 export const EXCHANGE_REFUSALS = {
   api_key_rejected: {
     problem: 'The provider does not accept the login, the API key, or the integration’s keys.',
-    remedy:
-      'Use the login’s own API key from its profile in the account, and the e-mail it logs in with; compare AMO_CLIENT_ID and AMO_CLIENT_SECRET with the integration’s keys.',
+    remedy: `Use the login’s own API key from its profile in the account, and the e-mail it logs in with. Compare ${settingNames('CLIENT_ID')} and ${settingNames('CLIENT_SECRET')} with the integration’s keys.`,
   },
   api_key_no_rights: {
-    problem: 'The user has no rights for it, or the integration is not installed in the account.',
+    problem: 'The user lacks the rights, or the integration is not installed in the account.',
     remedy:
       'Install the integration in the account first, and use the login and API key of an administrator.',
   },
@@ -40,7 +43,10 @@ export const EXCHANGE_REFUSALS = {
 
 export type ExchangeRefusal = keyof typeof EXCHANGE_REFUSALS
 
-/** Asks for a code that the provider's server brings to the redirect URI. Never throws: every end is an answer. */
+/**
+ * Asks for a code, which the provider's server sends to the redirect URI. A failed call is a
+ * result, not an exception.
+ */
 export async function exchangeApiKey(
   client: OAuthClient,
   domain: string,
@@ -62,14 +68,14 @@ export async function exchangeApiKey(
       body: JSON.stringify(fields),
       limitMs: LIMIT_MS,
     })
-    return sort(answer)
+    return classify(answer)
   } catch (error) {
     if (!(error instanceof CallFailed)) throw error
     return { kind: error.wasWritten ? 'unclear' : 'not_reached', failure: error.code }
   }
 }
 
-function sort({ status, retryAfterSeconds }: CallAnswer): ExchangeAnswer {
+function classify({ status, retryAfterSeconds }: CallResponse): ExchangeAnswer {
   if (status >= 200 && status < 300) return { kind: 'accepted' }
   if (status === 429) return { kind: 'too_soon', retryAfterSeconds }
   if (status >= 500) return { kind: 'unclear', failure: `HTTP ${status}` }

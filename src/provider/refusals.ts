@@ -1,10 +1,13 @@
-import type { CallAnswer } from './call.ts'
+import { Type } from '../lib/type.ts'
+import type { CallResponse } from './call.ts'
+import { parseJson } from './parse-json.ts'
+import { type Profile, settingNames } from './profile-table.ts'
 
 /**
- * What a refusal of the token endpoint means for the token that was presented (provider page, part 3):
- * `permanent` it will never work; `configuration` our side of the integration is wrong, the token is unspent;
- * `moved` not here, unspent; `not_spent` later, unspent; `ambiguous` it may have been spent;
- * `unknown` refused for a reason that no list has.
+ * The effect of a refusal on the token that was presented (docs/provider.md, part 3):
+ * `permanent`: it will never work. `configuration`: the integration is set up wrongly, the token is
+ * unspent. `moved`: the account is not at this host, unspent. `not_spent`: later, unspent.
+ * `ambiguous`: it may have been spent. `unknown`: no list has the reason.
  */
 export type RefusalKind =
   | 'permanent'
@@ -14,7 +17,6 @@ export type RefusalKind =
   | 'ambiguous'
   | 'unknown'
 
-/** What is wrong, for a person, and the remedy that names the setting to look at. */
 interface Explanation {
   kind: RefusalKind
   problem: string
@@ -22,15 +24,18 @@ interface Explanation {
 }
 
 const CONSENT_AGAIN = 'Make a new connect link and let an administrator of the account consent.'
-const CHECK_SECRET =
-  'Compare AMO_CLIENT_ID and AMO_CLIENT_SECRET (KOMMO_…) with the keys shown in the integration’s settings.'
+const CLIENT_ID = settingNames('CLIENT_ID')
+const CLIENT_SECRET = settingNames('CLIENT_SECRET')
+const REDIRECT_URI = settingNames('REDIRECT_URI')
+const CHECK_SECRET = `Compare ${CLIENT_ID} and ${CLIENT_SECRET} with the keys shown in the integration’s settings.`
 const WAIT = 'Nothing to do: the broker tries again by itself.'
 
-/** Every refusal by its code. */
+/** Explains every refusal, by its code. */
 export const REFUSALS = {
   token_revoked: {
     kind: 'permanent',
-    problem: 'The refresh token was used before or revoked, or the integration was switched off.',
+    problem:
+      'The customer revoked the access or switched the integration off, or the refresh token was used before, by another service. The provider’s response is the same in both cases.',
     remedy: CONSENT_AGAIN,
   },
   token_expired: {
@@ -66,8 +71,7 @@ export const REFUSALS = {
   code_of_other_client: {
     kind: 'configuration',
     problem: 'The authorization code was issued to another integration.',
-    remedy:
-      'Compare AMO_CLIENT_ID (KOMMO_CLIENT_ID) with the integration whose redirect URI this is.',
+    remedy: `Compare ${CLIENT_ID} with the integration whose redirect URI this is.`,
   },
   client_rejected: {
     kind: 'configuration',
@@ -77,18 +81,17 @@ export const REFUSALS = {
   client_id_malformed: {
     kind: 'configuration',
     problem: 'The client ID is malformed.',
-    remedy: 'Correct AMO_CLIENT_ID (KOMMO_CLIENT_ID): it is the integration’s ID.',
+    remedy: `Correct ${CLIENT_ID}: it is the integration’s ID.`,
   },
   client_secret_malformed: {
     kind: 'configuration',
     problem: 'The client secret is malformed.',
-    remedy: 'Correct AMO_CLIENT_SECRET (KOMMO_CLIENT_SECRET): it is the integration’s secret key.',
+    remedy: `Correct ${CLIENT_SECRET}: it is the integration’s secret key.`,
   },
   redirect_uri_mismatch: {
     kind: 'configuration',
     problem: 'The redirect URI is not the one in the integration’s settings.',
-    remedy:
-      'Make AMO_REDIRECT_URI (KOMMO_REDIRECT_URI) the same as in the integration, byte for byte.',
+    remedy: `Make ${REDIRECT_URI} the same as in the integration, byte for byte.`,
   },
   invalid_account: {
     kind: 'moved',
@@ -146,57 +149,38 @@ export const REFUSALS = {
     problem: 'The provider could not be reached.',
     remedy: 'Check DNS, the firewall and the proxy between the broker and the account’s host.',
   },
+  account_unpaid: {
+    kind: 'unknown',
+    problem: 'The provider wants the account to be paid for first (402).',
+    remedy: `Renew the account’s subscription. If its status is reauth_required: ${CONSENT_AGAIN}`,
+  },
   unknown_refusal: {
     kind: 'unknown',
     problem: 'The provider refused for a reason that the broker does not know.',
-    remedy: 'Look at the broker’s log, and at the integration’s settings.',
+    remedy: `Look at the broker’s log, and at the integration’s settings. If its status is reauth_required: ${CONSENT_AGAIN}`,
   },
 } as const satisfies Record<string, Explanation>
 
 export type RefusalCode = keyof typeof REFUSALS
 
-/** `hint` as the provider writes it; `title` and `detail` are localised and never looked at. */
-const HINTS = new Map<string | undefined, RefusalCode>(
-  Object.entries({
-    'Token has been revoked': 'token_revoked',
-    'Token has expired': 'token_expired',
-    'Cannot decrypt the refresh token': 'token_unreadable',
-    'Token is not linked to client': 'token_of_other_client',
-    'Check the `client_id` parameter': 'client_id_malformed',
-    'Check the `client_secret` parameter': 'client_secret_malformed',
-    'Redirect URI is not associated with client': 'redirect_uri_mismatch',
-    'Invalid account': 'invalid_account',
-    'Authorization code has expired': 'code_expired',
-    'Authorization code has been revoked': 'code_used',
-    'Cannot decrypt the authorization code': 'code_unreadable',
-    'Authorization code was not issued to this client': 'code_of_other_client',
-  }),
-)
-
-/** Sorts an answer that is no token pair by its status and hint. */
-export function sortRefusal(answer: CallAnswer): RefusalCode {
-  const { status } = answer
+/** Classifies a response that holds no token pair, by its status and the profile's hints. */
+export function classifyRefusal(response: CallResponse, { hints }: Profile): RefusalCode {
+  const { status } = response
   if (status >= 200 && status < 300) return 'unreadable_answer'
   if (status < 400) return 'redirected'
   if (status === 429) return 'rate_limited'
   if (status === 502 || status === 504) return 'gateway_error'
   if (status >= 500) return 'server_error'
-  const hint = hintOf(answer)
-  const known = HINTS.get(hint)
+  const hint = parseJson(Hinted, response.body)?.hint
+  const known = hint !== undefined && Object.hasOwn(hints, hint) ? hints[hint] : undefined
   if (known !== undefined) return known
-  // A page, not a problem document, is the front door's: it refuses before anything is spent.
-  if (status === 403 && answer.contentType === 'text/html') return 'blocked'
+  // An HTML page comes from a gateway in front, which refuses before anything is spent.
+  if (status === 403 && response.contentType === 'text/html') return 'blocked'
+  if (status === 402) return 'account_unpaid'
   if (hint !== undefined) return 'unknown_refusal'
   if (status === 404) return 'account_not_found'
   if (status === 401) return 'unauthorized_without_hint'
   return 'unknown_refusal'
 }
 
-function hintOf(answer: CallAnswer): string | undefined {
-  try {
-    const { hint } = JSON.parse(answer.body)
-    return typeof hint === 'string' ? hint : undefined
-  } catch {
-    return undefined
-  }
-}
+const Hinted = Type.Object({ hint: Type.String() })

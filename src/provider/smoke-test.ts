@@ -1,12 +1,14 @@
+import { Type } from '../lib/type.ts'
 import type { Secret } from '../vault/secret.ts'
-import { type CallAnswer, CallFailed, call } from './call.ts'
+import { CallFailed, type CallResponse, call } from './call.ts'
+import { parseJson } from './parse-json.ts'
 import type { OAuthClient } from './profiles.ts'
 
 const CALL_LIMIT_MS = 10_000
-/** The most that one page can hold (provider page, part 12). */
+/** The largest page that the API returns (docs/provider.md, part 12). */
 const LEADS_PAGE = 250
 
-/** What is asked of the account's API, one after the other (provider page, part 12). */
+/** The requests to the account's API, in this order (docs/provider.md, part 12). */
 const CALLS = {
   account: '/api/v4/account',
   users: '/api/v4/users',
@@ -14,24 +16,27 @@ const CALLS = {
   leads: `/api/v4/leads?limit=${LEADS_PAGE}`,
 } as const
 
-export type ApiCall = keyof typeof CALLS
+type ApiCall = keyof typeof CALLS
 
 /** How one call ended. */
 export interface ApiCheck {
   name: ApiCall
   ok: boolean
-  /** Null: there was no answer, `failure` says why. */
+  /** Null: no response arrived, and `failure` names the reason. */
   status: number | null
   failure?: string
   ms: number
-  /** How many there are; of leads, how many stand on the first page. */
+  /** The number of entries; of leads, only those on the first page. */
   count?: number
-  /** There are further pages. */
+  /** True when there are more pages. */
   more?: boolean
   accountId?: number
 }
 
-/** Asks the account, its users, pipelines and leads with an access token. Never throws for what the provider does. */
+/**
+ * Reads the account, its users, pipelines and leads with an access token. A failure of the provider
+ * is a result, not an exception.
+ */
 export async function smokeTest(
   client: OAuthClient,
   host: string,
@@ -68,16 +73,26 @@ async function check(
   }
 }
 
-function read(name: ApiCall, { status, body }: CallAnswer): Partial<ApiCheck> {
+const Account = Type.Object({
+  id: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+})
+const Entries = Type.Object({
+  _total_items: Type.Optional(Type.Unknown()),
+  _embedded: Type.Record(Type.String(), Type.Unknown()),
+  _links: Type.Optional(Type.Object({ next: Type.Optional(Type.Unknown()) })),
+})
+const UNREADABLE = { ok: false, failure: 'UNREADABLE' }
+
+function read(name: ApiCall, { status, body }: CallResponse): Partial<ApiCheck> {
   if (status === 204) return { count: 0, more: false }
-  try {
-    const { id, _total_items, _embedded, _links } = JSON.parse(body)
-    if (name === 'account') return Number.isSafeInteger(id) ? { accountId: id } : { ok: false }
-    if (name === 'leads') {
-      return { count: _embedded.leads.length, more: _links?.next !== undefined }
-    }
-    return { count: Number(_total_items ?? _embedded[name].length) }
-  } catch {
-    return { ok: false, failure: 'UNREADABLE' }
+  if (name === 'account') {
+    const account = parseJson(Account, body)
+    return account === undefined ? UNREADABLE : { accountId: account.id }
   }
+  const { _total_items: total, _embedded, _links } = parseJson(Entries, body) ?? {}
+  const listed = _embedded?.[name]
+  if (!Array.isArray(listed)) return UNREADABLE
+  const count = listed.length
+  if (name === 'leads') return { count, more: _links?.next !== undefined }
+  return { count: Number.isSafeInteger(total) ? Number(total) : count }
 }

@@ -1,20 +1,25 @@
+import { Type } from '../lib/type.ts'
 import { Secret } from '../vault/secret.ts'
 import { type AccessTokenClaims, decodeAccessToken } from './access-token.ts'
-import { type CallAnswer, CallFailed, call } from './call.ts'
+import { MAX_EXPIRES_IN_SECONDS, readExpiresIn } from './bounds.ts'
+import { CallFailed, type CallResponse, call, type ProviderCall } from './call.ts'
+import { parseJson } from './parse-json.ts'
+import type { Profile } from './profile-table.ts'
 import type { OAuthClient } from './profiles.ts'
-import { type RefusalCode, sortRefusal } from './refusals.ts'
+import { type RawBody, rawBodyOf } from './raw-body.ts'
+import { classifyRefusal, type RefusalCode } from './refusals.ts'
 
 export interface TokenPair {
   accessToken: Secret
   refreshToken: Secret
-  /** Always within what a token can live: a senseless `expires_in` is replaced by the token's own. */
+  /** From one second to 30 days. An `expires_in` out of range is replaced by the token's own. */
   lifetimeSeconds: number
-  /** Undefined when the access token is no JWT that the broker can read. */
+  /** `undefined`: the access token is not a JWT that the broker can read. */
   claims: AccessTokenClaims | undefined
 }
 
-/** `status` and `failure` are for the log: the HTTP status, or why there was none. */
-export type TokenAnswer =
+/** How a request for tokens ended. `status` and `failure` are for the log. */
+export type TokenResult =
   | { kind: 'pair'; pair: TokenPair; sentAtMs: number }
   | { kind: 'not_written'; failure: string }
   | {
@@ -29,33 +34,35 @@ export type Grant =
   | { grantType: 'authorization_code'; code: Secret }
   | { grantType: 'refresh_token'; refreshToken: Secret }
 
-export interface TokenCallOptions {
-  /** From the first byte written to the end of the answer; nobody may hang up earlier. */
+interface TokenCallOptions {
+  /** Limits the time from the first byte written to the end of the response. */
   limitMs: number
   /** See `call`. A refresh checks its lease here. */
   beforeWrite?: () => void
   /**
-   * Gets every 2xx as it came, in the tick that read it and before anything is made of it, whole or not: whatever
-   * holds a pair exists nowhere else. `sentAtMs` by `performance.now()`. Must not throw.
+   * Receives the bytes of every 2xx, complete or not, in the tick that read it and before it is
+   * parsed: the pair in it exists nowhere else. `sentAtMs` is by `performance.now()`. Must not
+   * throw.
    */
-  keep?: (body: Secret, sentAtMs: number) => void
+  keep?: (body: RawBody, sentAtMs: number) => void
+  /** The real call unless a test answers. */
+  call?: ProviderCall
 }
 
-/** The longest access token that was ever seen lives a day; whoever says more than this is mistaken. */
-const MAX_LIFETIME_SECONDS = 31 * 24 * 3600
-/** When neither the answer nor the token says anything sensible. */
+/** Assumed when neither the response nor the token has a usable lifetime. */
 const UNKNOWN_LIFETIME_SECONDS = 3600
 
 /**
- * Presents a code or a refresh token at the account's token endpoint, once (RFC 6749 §4.1.3 and §6; provider page,
- * part 3). `redirect_uri` goes along with both grants. Never throws: every end is an answer.
+ * Presents a code or a refresh token once at the account's token endpoint (RFC 6749 §4.1.3 and §6;
+ * docs/provider.md, part 3). Both grants carry `redirect_uri`. Does not throw when the call fails:
+ * the result says how it ended.
  */
 export async function requestTokens(
   client: OAuthClient,
   domain: string,
   grant: Grant,
   options: TokenCallOptions,
-): Promise<TokenAnswer> {
+): Promise<TokenResult> {
   const secret: Record<string, string> =
     grant.grantType === 'refresh_token'
       ? { refresh_token: grant.refreshToken.reveal() }
@@ -68,9 +75,10 @@ export async function requestTokens(
     ...secret,
   }
   const isForm = client.profile.encoding === 'form'
+  const callProvider = options.call ?? call
   let sentAtMs = performance.now()
   try {
-    const answer = await call(client, {
+    const answer = await callProvider(client, {
       method: 'POST',
       url: client.profile.tokenUrl.replace('{domain}', domain),
       headers: {
@@ -84,8 +92,8 @@ export async function requestTokens(
         sentAtMs = performance.now()
       },
     })
-    if (isSuccess(answer)) options.keep?.(new Secret(answer.body), sentAtMs)
-    return readAnswer(answer, sentAtMs)
+    if (isSuccess(answer)) options.keep?.(answer.raw ?? rawTextOf(answer), sentAtMs)
+    return readAnswer(client.profile, answer, sentAtMs)
   } catch (error) {
     if (!(error instanceof CallFailed)) throw error
     return error.wasWritten
@@ -94,55 +102,57 @@ export async function requestTokens(
   }
 }
 
-function isSuccess({ status }: CallAnswer): boolean {
+function isSuccess({ status }: CallResponse): boolean {
   return status >= 200 && status < 300
 }
 
-function readAnswer(answer: CallAnswer, sentAtMs: number): TokenAnswer {
+function rawTextOf({ body }: CallResponse): RawBody {
+  return rawBodyOf(Buffer.from(body), { contentEncoding: '', charset: '' })
+}
+
+function readAnswer(profile: Profile, answer: CallResponse, sentAtMs: number): TokenResult {
   const pair = isSuccess(answer) ? findPair(answer.body) : undefined
   if (pair !== undefined) return { kind: 'pair', pair, sentAtMs }
   const { status, retryAfterSeconds } = answer
-  return { kind: 'refused', code: sortRefusal(answer), status, retryAfterSeconds }
+  return { kind: 'refused', code: classifyRefusal(answer, profile), status, retryAfterSeconds }
 }
 
+const Pair = Type.Object({
+  access_token: Type.String({ minLength: 1 }),
+  refresh_token: Type.String({ minLength: 1 }),
+  expires_in: Type.Optional(Type.Unknown()),
+})
+
 /**
- * The pair in a 2xx body. A body that was cut off or is no JSON is searched for both tokens: a pair that
- * arrived is never lost to a missing brace.
+ * Finds the token pair in a 2xx body. A body that was cut off or is not JSON is searched for both
+ * tokens, so that a missing brace does not lose a pair that arrived.
+ *
+ * @returns `undefined` when a token is missing.
  */
 export function findPair(body: string): TokenPair | undefined {
-  const fields = parseObject(body) ?? searchFields(body)
+  const isJson = parseJson(Type.Unknown(), body) !== undefined
+  const fields = parseJson(Pair, isJson ? body : searchFields(body))
+  if (fields === undefined) return undefined
   const { access_token, refresh_token, expires_in } = fields
-  if (typeof access_token !== 'string' || typeof refresh_token !== 'string') return undefined
-  if (access_token === '' || refresh_token === '') return undefined
   const claims = decodeAccessToken(access_token)
   return {
     accessToken: new Secret(access_token),
     refreshToken: new Secret(refresh_token),
-    lifetimeSeconds:
-      sensible(Number(expires_in)) ??
-      sensible(claims && claims.expiresAtSeconds - claims.issuedAtSeconds) ??
-      UNKNOWN_LIFETIME_SECONDS,
+    lifetimeSeconds: readExpiresIn(expires_in) ?? lifetimeOf(claims) ?? UNKNOWN_LIFETIME_SECONDS,
     claims,
   }
 }
 
-function parseObject(body: string): Record<string, unknown> | undefined {
-  try {
-    const parsed: unknown = JSON.parse(body)
-    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {}
-  } catch {
-    return undefined
-  }
-}
-
-function searchFields(body: string): Record<string, unknown> {
+function searchFields(body: string): string {
   const found = body.matchAll(
     /"(access_token|refresh_token|expires_in)"\s*:\s*"?([\w.~+/=-]+)["\s,}]/g,
   )
-  return Object.fromEntries(Array.from(found, ([, name, value]) => [name, value]))
+  return JSON.stringify(Object.fromEntries(Array.from(found, ([, name, value]) => [name, value])))
 }
 
-function sensible(seconds: number | undefined): number | undefined {
-  if (seconds === undefined || !(seconds >= 1) || seconds > MAX_LIFETIME_SECONDS) return undefined
-  return Math.floor(seconds)
+/** Capped: a refresh token dies after three months, so a pair is rotated long before. */
+function lifetimeOf(claims: AccessTokenClaims | undefined): number | undefined {
+  if (claims?.expiresAtSeconds === undefined) return undefined
+  const { expiresAtSeconds, issuedAtSeconds = Date.now() / 1000 } = claims
+  return readExpiresIn(Math.min(expiresAtSeconds - issuedAtSeconds, MAX_EXPIRES_IN_SECONDS))
 }

@@ -1,16 +1,19 @@
-import type { BreakerFailure } from '../db/tables.ts'
+import type { BreakerFailure } from '../db/tables/breakers.ts'
 
-/** Failures count for so long. */
+/** How long a failure counts. */
 const WINDOW_MS = 60_000
-/** That many accounts whose answer is missing, or that failed in whatever way, are no accident any more. */
+/** So many accounts whose token may be spent, or that failed in any way, open the breaker. */
 const AMBIGUOUS_ACCOUNTS = 2
 const FAILED_ACCOUNTS = 3
-/** The longest time of being open, in first ones: 30 s grow to 10 min. It is also how long an opening is remembered. */
+/**
+ * The longest open time, as a multiple of the first: 30 s grow to 10 min. An opening is remembered
+ * for as long.
+ */
 const MAX_TIMES = 20
-/** So that the breakers of two platforms on one machine do not try at the same moment for ever. */
+/** Spreads the tries of two platforms' breakers on one machine. */
 const JITTER_SHARE = 0.2
 
-/** A breaker's row. */
+/** The state of a breaker in its row. */
 export interface Breaker {
   failures: BreakerFailure[]
   openUntil: Date | null
@@ -23,13 +26,16 @@ export interface Breaker {
 export interface Moment {
   /** PostgreSQL's time, milliseconds since 1970. */
   nowMs: number
-  /** How long it stays open at first. */
+  /** How long the breaker stays open the first time. */
   breakerMs: number
+  /** From 0 to 1. Spreads the open time. */
+  random: number
 }
 
 /**
- * Two answers of different accounts that may have spent their tokens, or failures of three, within a minute, open it. One that is
- * open is not moved by what was on its way.
+ * Counts a failure. Within a minute, two accounts whose tokens may be spent, or three accounts that
+ * failed in any way, open the breaker. An open breaker is not changed by responses that were on
+ * their way when it opened.
  */
 export function afterFailure(breaker: Breaker, failure: BreakerFailure, moment: Moment): Breaker {
   if (breaker.openUntil !== null) return breaker
@@ -45,14 +51,15 @@ export function afterFailure(breaker: Breaker, failure: BreakerFailure, moment: 
   return isOpening ? openFor(counted, failure.code, moment) : counted
 }
 
-/** The canary came to nothing: open for twice as long. */
+/** Keeps the breaker open for twice as long, because the canary failed. */
 export function afterFailedCanary(breaker: Breaker, code: string, moment: Moment): Breaker {
   return breaker.openUntil === null ? breaker : openFor(breaker, code, moment)
 }
 
 /**
- * The provider works. What failed unspent before is forgotten; an answer that may have spent its token still counts, or a
- * provider that loses every other pair would go on losing them. Only the canary closes an open breaker.
+ * Counts a success. Failures that left the token unspent are forgotten. Those that may have spent
+ * it still count, because otherwise a provider that loses every other pair would go on losing them.
+ * Only the canary closes an open breaker.
  */
 export function afterSuccess(breaker: Breaker, isCanary: boolean, { nowMs }: Moment): Breaker {
   if (breaker.openUntil === null) {
@@ -70,13 +77,16 @@ export function afterSuccess(breaker: Breaker, isCanary: boolean, { nowMs }: Mom
   }
 }
 
-/** Opened again soon after it closed, it goes on where it stopped: a provider that fails now and then gets ever fewer sends. */
-function openFor(breaker: Breaker, reason: string, { nowMs, breakerMs }: Moment): Breaker {
+/**
+ * Opens the breaker. If it was closed only recently, the open time continues to double: a provider
+ * that fails now and then gets fewer and fewer sends.
+ */
+function openFor(breaker: Breaker, reason: string, { nowMs, breakerMs, random }: Moment): Breaker {
   const isForgotten =
     breaker.openUntil === null &&
     (breaker.closedAt === null || breaker.closedAt.getTime() < nowMs - MAX_TIMES * breakerMs)
   const openings = isForgotten ? 1 : breaker.openings + 1
-  const spread = 1 - JITTER_SHARE / 2 + Math.random() * JITTER_SHARE
+  const spread = 1 - JITTER_SHARE / 2 + random * JITTER_SHARE
   const openMs = breakerMs * Math.min(MAX_TIMES, 2 ** Math.min(openings - 1, MAX_TIMES)) * spread
   return {
     ...breaker,

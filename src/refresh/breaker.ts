@@ -1,6 +1,8 @@
 import { sql, type Transaction } from 'kysely'
-import { keyText } from '../accounts/account-key.ts'
+import type { Claim } from '../claims/claim.ts'
+import type { ClaimContext } from '../claims/claim-context.ts'
 import type { Tables } from '../db/tables.ts'
+import { keyText } from '../lib/account-key.ts'
 import { REFUSALS, type RefusalCode, type RefusalKind } from '../provider/refusals.ts'
 import {
   afterFailedCanary,
@@ -9,11 +11,13 @@ import {
   type Breaker,
   type Moment,
 } from './breaker-rules.ts'
-import type { Claim, Claimant } from './claim.ts'
 
 type Scope = 'platform' | 'integration'
 
-/** Which breaker a refusal counts for: one of our own making concerns its integration alone. The others say nothing of the provider. */
+/**
+ * The breaker that a refusal counts for. A configuration error concerns only its own integration.
+ * Refusals that are not listed show nothing about the provider.
+ */
 const SCOPES: Partial<Record<RefusalKind, Scope>> = {
   ambiguous: 'platform',
   not_spent: 'platform',
@@ -21,62 +25,71 @@ const SCOPES: Partial<Record<RefusalKind, Scope>> = {
   configuration: 'integration',
 }
 
-/** What counting needs of the engine. */
-export interface Breaking {
-  claimant: Claimant
-  integrations: { find(name: string): { hasFailures: boolean } | undefined }
+/** The part of `RefreshContext` that the breakers need. */
+interface BreakerContext {
+  claimContext: ClaimContext
+  provider: { integrations: { find(name: string): { hasFailures: boolean } | undefined } }
 }
 
 /**
- * Counts an answer without a pair, before its claim is let go: a slot that it frees finds the breaker open already.
- * Throws when the database does not take it; the claim stays then.
+ * Counts a response without a pair. To be called before the claim is released, so that the slot it
+ * frees finds the breaker open. Throws when the database fails. The claim then stays.
  */
 export async function countRefusal(
-  breaking: Breaking,
+  context: BreakerContext,
   claim: Claim,
   code: RefusalCode,
 ): Promise<void> {
-  const { claimant } = breaking
+  const { claimContext } = context
   const { kind } = REFUSALS[code]
-  // It was read and understood: the provider works.
-  if (kind === 'permanent') return countSuccess(breaking, claim)
+  // The provider has read and understood the request, so it works.
+  if (kind === 'permanent') return countSuccess(context, claim)
   const scope = SCOPES[kind]
   if (scope === undefined) return
   const account = keyText(claim)
   const isAmbiguous = kind === 'ambiguous'
-  await change(claimant, claim, [scope], (breaker, moment) =>
+  await change(claimContext, claim, [scope], (breaker, moment) =>
     afterFailure(breaker, { account, code, isAmbiguous, atMs: moment.nowMs }, moment),
   )
-  if (claim.isCanary) await keepOpen(claimant, claim, code)
+  if (claim.isCanary) await keepOpen(claimContext, claim, code)
 }
 
-/** The canary found nothing out, or nothing good: whatever it was sent through stays open for longer. */
-export async function keepOpen(claimant: Claimant, claim: Claim, code: RefusalCode): Promise<void> {
-  await change(claimant, claim, ['platform', 'integration'], (breaker, moment) =>
+/**
+ * Keeps the breakers that the canary was sent through open for longer, because the canary failed.
+ */
+export async function keepOpen(
+  claimContext: ClaimContext,
+  claim: Claim,
+  code: RefusalCode,
+): Promise<void> {
+  await change(claimContext, claim, ['platform', 'integration'], (breaker, moment) =>
     afterFailedCanary(breaker, code, moment),
   )
 }
 
 /**
- * Counts an answer that shows that the provider works. Nearly always there is nothing to change: whether there is, is known in
- * memory and costs the database nothing.
+ * Counts a response which shows that the provider works. Usually nothing changes. That is known
+ * from memory and costs no query.
  */
 export async function countSuccess(
-  { claimant, integrations }: Breaking,
+  { claimContext, provider }: BreakerContext,
   claim: Claim,
 ): Promise<void> {
-  const isNews = claim.isCanary || integrations.find(claim.integration)?.hasFailures
+  const isNews = claim.isCanary || provider.integrations.find(claim.integration)?.hasFailures
   if (!isNews) return
-  await change(claimant, claim, ['platform', 'integration'], (breaker, moment) =>
+  await change(claimContext, claim, ['platform', 'integration'], (breaker, moment) =>
     afterSuccess(breaker, claim.isCanary, moment),
   )
 }
 
 type Rule = (breaker: Breaker, moment: Moment) => Breaker
 
-/** One row after the other, each locked while the rule is applied: of replicas that count at once none is forgotten. */
+/**
+ * Applies the rule to one row after the other, each locked meanwhile, so that replicas that count
+ * at once all count.
+ */
 async function change(
-  { claims, breakerMs }: Claimant,
+  { claims, limits, clock }: ClaimContext,
   { integration }: Claim,
   scopes: Scope[],
   rule: Rule,
@@ -86,7 +99,11 @@ async function change(
       const locked = await lockBreaker(trx, integration, scope)
       if (locked === undefined) return
       const { key, now, ...breaker } = locked
-      const next = rule(breaker, { nowMs: now.getTime(), breakerMs })
+      const next = rule(breaker, {
+        nowMs: now.getTime(),
+        breakerMs: limits.breakerMs,
+        random: clock.random(),
+      })
       if (next === breaker) return
       await trx
         .updateTable('amo_breakers')

@@ -1,20 +1,22 @@
+import { type Claim, logFields } from '../claims/claim.ts'
+import { releaseUnsent } from '../claims/release-unsent.ts'
 import { keepOpen } from './breaker.ts'
-import { type Claim, nameOf } from './claim.ts'
-import type { Engine } from './engine.ts'
-import { giveBack } from './finish.ts'
+import type { NextStep, RefreshContext } from './context.ts'
 import { probeClaim } from './probe-claim.ts'
 
 /**
- * A canary is probed before it is sent, which spends nothing: a provider that cannot even answer that gets no token, and the
- * breaker stays open for longer. Its token may well be dead: then the refusal shows that the provider works. False: given back.
+ * Probes a canary before it is sent, which spends nothing. If the provider cannot even answer that,
+ * releases the claim and keeps the breaker open for longer. A canary whose token is dead is sent:
+ * its refusal shows that the provider works. Other claims are not probed.
  */
-export async function isWorthSending(engine: Engine, claim: Claim): Promise<boolean> {
-  const { claimant, integrations, log } = engine
-  if (!claim.isCanary || integrations.get(claim.integration).profile.probe === 'none') return true
-  const { verdict } = await probeClaim(engine, claim)
-  log.info({ ...nameOf(claim), verdict }, 'canary probed')
-  if (verdict !== 'unclear') return true
-  await keepOpen(claimant, claim, 'no_answer')
-  await giveBack(claimant, claim)
-  return false
+export async function probeCanary(context: RefreshContext, claim: Claim): Promise<NextStep> {
+  const { claimContext, provider, process } = context
+  const { profile } = provider.integrations.get(claim.integration)
+  if (!claim.isCanary || profile.probe === 'none') return 'send'
+  const { state } = await probeClaim(context, claim)
+  process.log.info({ ...logFields(claim), state }, 'canary probed')
+  if (state !== 'unclear') return 'send'
+  await keepOpen(claimContext, claim, 'no_answer')
+  await releaseUnsent(claimContext, claim)
+  return 'finished'
 }

@@ -1,221 +1,145 @@
-import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
-import type { AccountKey } from '../accounts/account-key.ts'
-import { tokenAt } from '../accounts/sealed-tokens.ts'
-import type { Tables } from '../db/tables.ts'
-import type { KeyRing } from '../vault/key-ring.ts'
-import type { KeyedHash } from '../vault/keyed-hash.ts'
-import { type Answer, type Fence, pairToJson } from './answer.ts'
-import { isParked, lockDisplaced, parkedAt, parkPair } from './parking.ts'
-import { IDLE_AFTER_DAYS, planRefresh } from './plan.ts'
-import { atStep } from './steps.ts'
+import { logFields } from '../claims/claim.ts'
+import { failpoint } from '../lib/failpoint.ts'
+import { FailureChange } from '../lib/failure-change.ts'
+import { inSpan } from '../lib/spans.ts'
+import { type CommitResult, commitPair } from '../pairs/commit-pair.ts'
+import type { Fence } from '../pairs/fence.ts'
+import {
+  type JournaledResponse,
+  pairOfResponse,
+  type ReceivedPair,
+} from '../pairs/received-pair.ts'
+import type { RefreshContext } from './context.ts'
 
-export interface Committer {
-  claims: Kysely<Tables>
-  keyRing: KeyRing
-  fingerprints: KeyedHash
-}
-
-/**
- * `already`: the row has this pair; the acknowledgement of its commit got lost. `replaced`: it was committed before, and a
- * newer pair has followed it. `parked`: another pair is newer. `foreign`: its access token names another account, which
- * nobody may be handed; it is parked, and what is to be done stays open. `not_ours`: it was to be adopted under a claim that
- * has another owner by now. `removed`: an operator removed the account since; the pair is dropped.
- */
-export type CommitResult =
-  | { result: 'committed'; generation: number }
-  | { result: 'already' | 'replaced' | 'parked' | 'foreign' | 'not_ours' | 'removed' }
+const FIRST_RETRY_MS = 100
+const MAX_RETRY_MS = 5_000
 
 /**
- * Puts a pair that arrived into the account's row, in one transaction. The fence alone decides, generation and
- * fingerprint of the pair that was presented: never who owns the claim, nor whether the attempt is finished (R4),
- * and a condemned account is revived (R6). A pair that does not fit is parked, sealed, in the ledger: none is
- * thrown away. Throws when the database does not take it; calling it again is always right.
+ * Step "commit": puts the pair into the row, and repeats that for as long as the process lives
+ * (R12). The journal has the response until a newer pair is committed.
  */
-export function commitAnswer(committer: Committer, answer: Answer): Promise<CommitResult> {
-  return committer.claims.transaction().execute(async (trx) => {
-    await sql`select set_config('synchronous_commit', 'on', true)`.execute(trx)
-    const result = await putIntoRow(committer, trx, answer)
-    atStep('commit_prepared', answer)
-    return result
-  })
-}
-
-async function putIntoRow(
-  committer: Committer,
-  trx: Transaction<Tables>,
-  answer: Answer,
+export async function commitWithRetry(
+  context: RefreshContext,
+  received: ReceivedPair,
 ): Promise<CommitResult> {
-  const { claims, refreshToken } = answer.pair
-  if (claims !== undefined && claims.accountId !== answer.accountId) {
-    if (await wasRemoved(trx, answer)) return { result: 'removed' }
-    await park(committer, trx, answer, false)
-    return { result: 'foreign' }
+  const { clock } = context.claimContext
+  const failure = new FailureChange()
+  for (let waitMs = FIRST_RETRY_MS; ; waitMs = 2 * waitMs) {
+    try {
+      return await commitOnce(context, received)
+    } catch (err) {
+      const fields = { err, ...logFields(received) }
+      const level = failure.isNew(err) ? 'error' : 'debug'
+      context.process.log[level](fields, 'refreshed token pair not stored yet')
+      await clock.sleep(Math.min(waitMs, MAX_RETRY_MS))
+    }
   }
-  const fingerprint = committer.fingerprints.of(refreshToken)
-  const isAdopted = answer.adoptedBy !== undefined
-  const displaced = isAdopted ? await lockDisplaced(committer.keyRing, trx, answer) : undefined
-  if (isAdopted && !(await isAdopters(trx, answer))) return { result: 'not_ours' }
-  const generation = await updateRow(committer, trx, answer, fingerprint)
-  if (generation !== undefined) {
-    // It was judged dead, and such a judgement has been wrong before.
-    if (displaced !== undefined) await parkPair(trx, ...displaced)
-    await finishAttempt(trx, answer, fingerprint)
-    return { result: 'committed', generation }
-  }
-  const row = await trx
-    .selectFrom('amo_tokens')
-    .select('refreshTokenFingerprint')
-    .where('integration', '=', answer.integration)
-    .where('accountId', '=', answer.accountId)
-    .executeTakeFirst()
-  if (row?.refreshTokenFingerprint === fingerprint) {
-    await finishAttempt(trx, answer, fingerprint)
-    return { result: 'already' }
-  }
-  if (await wasRemoved(trx, answer)) return { result: 'removed' }
-  if (await wasCommitted(trx, answer, fingerprint)) return { result: 'replaced' }
-  await park(committer, trx, answer)
-  return { result: 'parked' }
 }
 
-/** An account that is new counts as read for as long. */
-const isRead = sql`greatest("lastReadAt", "createdAt")
-  > clock_timestamp() - ${IDLE_AFTER_DAYS} * interval '1 day'`
-
-async function updateRow(
-  { keyRing }: Committer,
-  trx: Transaction<Tables>,
-  answer: Answer,
-  fingerprint: string,
-): Promise<number | undefined> {
-  const { integration, accountId, pair, isAccessDead = false } = answer
-  const generation = await nextGeneration(trx)
-  const plan = planRefresh(answer.sentAtMs, pair.lifetimeSeconds)
-  const at = { integration, accountId, generation }
-  const { rows } = await sql`
-    update amo_tokens
-    set generation = ${generation},
-      "accessToken" = ${keyRing.seal(pair.accessToken, tokenAt(at, 'accessToken'))},
-      "refreshToken" = ${keyRing.seal(pair.refreshToken, tokenAt(at, 'refreshToken'))},
-      "refreshTokenFingerprint" = ${fingerprint},
-      "apiDomain" = coalesce(${pair.claims?.apiDomain ?? null}, "apiDomain"),
-      "issuedAt" = ${issuedAt(answer)}, "expiresAt" = ${plan.expiresAt}, "refreshAt" = ${plan.refreshAt},
-      "nextAttemptAt" = case when ${isAccessDead} then clock_timestamp() when ${isRead} then ${plan.refreshAt} else ${plan.idleAt} end::timestamptz,
-      "refreshTokenExpiresAt" = ${plan.refreshTokenExpiresAt},
-      "failedAttempts" = 0, "accessDeadAt" = case when ${isAccessDead} then clock_timestamp() end, "lastErrorCode" = null, "lastErrorAt" = null,
-      "lastRefreshAt" = clock_timestamp(), "updatedAt" = clock_timestamp(),
-      status = case when status <> 'reauth_required' then status
-        when "approvedAt" is null then 'pending' else 'active' end
-    where integration = ${integration} and "accountId" = ${accountId}
-      and generation = ${answer.generation} and "refreshTokenFingerprint" = ${answer.fingerprint}
-    returning generation
-  `.execute(trx)
-  return rows.length === 1 ? generation : undefined
+/** Commits a pair that the journal has as well. Throws when the database fails. */
+export async function commitOnce(
+  context: RefreshContext,
+  received: ReceivedPair,
+): Promise<CommitResult> {
+  const { process, responseJournal } = context
+  const { log } = process
+  await responseJournal.beforeCommit(received)
+  failpoint('committing', received)
+  const result = await inSpan(
+    'amo.refresh.commit',
+    { ...logFields(received), attempt: received.attemptId },
+    () => commitPair(context.commitContext, received),
+    ({ result }) => result,
+  )
+  failpoint('committed', received)
+  log[LEVELS[result.result]]({ ...logFields(received), ...result }, 'refreshed token pair stored')
+  // Not waited for: nobody who wants the new token waits for a disk.
+  const tidied = tidyJournal(context, received, result)
+  process.inFlight.track(tidied.then(() => failpoint('tidied', received)))
+  return result
 }
 
-/** The pair that the row has now. Undefined: the account is gone, or has no refresh token. */
-export async function findFence(
-  db: Kysely<Tables>,
-  { integration, accountId }: AccountKey,
-): Promise<Fence | undefined> {
-  const row = await db
-    .selectFrom('amo_tokens')
-    .select(['generation', 'refreshTokenFingerprint as fingerprint'])
-    .where('integration', '=', integration)
-    .where('accountId', '=', accountId)
-    .executeTakeFirst()
-  if (row === undefined || row.fingerprint === null) return undefined
-  return { integration, accountId, generation: row.generation, fingerprint: row.fingerprint }
-}
+const LEVELS = {
+  committed: 'info',
+  already: 'debug',
+  replaced: 'debug',
+  parked: 'error',
+  foreign: 'error',
+  not_ours: 'warn',
+  removed: 'warn',
+} as const
 
-/** One sequence for all accounts: a generation is never used twice, and a later one is newer. */
-export async function nextGeneration(trx: Transaction<Tables>): Promise<number> {
-  const { rows } = await sql<{ generation: number }>`
-    select nextval('amo_generation') as generation
-  `.execute(trx)
-  return Number(rows[0]?.generation)
-}
-
-function issuedAt(answer: Answer): Date {
-  const seconds = answer.pair.claims?.issuedAtSeconds
-  return new Date(seconds === undefined ? answer.sentAtMs : seconds * 1000)
+/**
+ * Commits the journaled response to this very token, if there is one. Throws when a store does not
+ * answer, or the database fails: a store that does not answer may have a response (T3).
+ * @returns false when the journal has no pair for the token.
+ */
+export async function commitJournaled(context: RefreshContext, fence: Fence): Promise<boolean> {
+  return commitFirst(context, fence, await context.responseJournal.find(fence))
 }
 
 /**
- * The attempt that an answer belongs to. Not by its id alone: a database that lost its newest rows hands ids out again.
+ * As `commitJournaled`, for a token that was never sent: a store that does not answer is skipped.
  */
-function attemptOf(answer: Answer): RawBuilder<boolean> {
-  return sql`id = ${answer.attemptId} and integration = ${answer.integration}
-    and "accountId" = ${answer.accountId} and generation = ${answer.generation}
-    and "refreshTokenFingerprint" = ${answer.fingerprint}`
-}
-
-/** Also an attempt that somebody else has finished meanwhile: what came of it is known now. */
-async function finishAttempt(
-  trx: Transaction<Tables>,
-  answer: Answer,
-  fingerprint: string,
-): Promise<void> {
-  await sql`
-    update amo_refresh_attempts
-    set outcome = 'committed', "outcomeCode" = null, "committedFingerprint" = ${fingerprint},
-      "finishedAt" = coalesce("finishedAt", clock_timestamp())
-    where ${attemptOf(answer)}
-  `.execute(trx)
-}
-
-/** Nobody else's verdict than the claim's owner's says that the row's own pair is dead. */
-async function isAdopters(
-  trx: Transaction<Tables>,
-  { attemptId, adoptedBy }: Answer,
+export async function commitJournaledIfReachable(
+  context: RefreshContext,
+  fence: Fence,
 ): Promise<boolean> {
-  const { rows } = await sql`
-    select from amo_refresh_attempts
-    where id = ${attemptId} and "finishedAt" is null
-      and owner = ${adoptedBy?.owner ?? ''} and "sendCount" = ${adoptedBy?.sendCount ?? 0}
-    for update
-  `.execute(trx)
-  return rows.length > 0
+  const found = context.responseJournal.find(fence).catch((err) => {
+    context.process.log.debug({ err, ...logFields(fence) }, 'journal not read')
+    return []
+  })
+  return commitFirst(context, fence, await found)
 }
 
-/** This very pair was committed before, and replaced by a newer one since. */
-async function wasCommitted(
-  trx: Transaction<Tables>,
-  answer: Answer,
-  fingerprint: string,
+async function commitFirst(
+  context: RefreshContext,
+  fence: Fence,
+  responses: JournaledResponse[],
 ): Promise<boolean> {
-  const { rows } = await sql`
-    select from amo_refresh_attempts
-    where ${attemptOf(answer)} and "committedFingerprint" = ${fingerprint}
-  `.execute(trx)
-  return rows.length > 0
+  for (const response of responses) {
+    const received = pairOfResponse(response)
+    if (received === undefined) continue
+    const { result } = await commitOnce(context, received)
+    if (result === 'foreign') continue
+    context.process.log.warn({ ...logFields(fence), result }, 'journaled response committed')
+    return true
+  }
+  return false
 }
 
-/** The account was removed at this generation or a later one: what comes in for it is nobody's any more. */
-async function wasRemoved(trx: Transaction<Tables>, answer: Answer): Promise<boolean> {
-  const { rows } = await sql`
-    select from amo_removals where integration = ${answer.integration}
-      and "accountId" = ${answer.accountId} and generation >= ${answer.generation}
-  `.execute(trx)
-  return rows.length > 0
+/**
+ * Commits a pair that arrives after the limit (T1). A refusal that arrives then means nothing,
+ * because the claim may be another replica's.
+ */
+export function commitLateResponse(
+  context: RefreshContext,
+  late: Promise<ReceivedPair | undefined>,
+): void {
+  const { inFlight, log } = context.process
+  const committed = late.then((received) => received && commitWithRetry(context, received))
+  inFlight.track(committed.catch((err) => log.error({ err }, 'late response not committed')))
 }
 
-async function park(
-  { keyRing }: Committer,
-  trx: Transaction<Tables>,
-  answer: Answer,
-  isFinished = true,
+/** Updates the journal after a commit. A failure here does no harm. */
+async function tidyJournal(
+  { responseJournal, provider, process }: RefreshContext,
+  received: ReceivedPair,
+  { result }: CommitResult,
 ): Promise<void> {
-  const sealed = keyRing.seal(pairToJson(answer.pair), parkedAt(answer))
-  const end = isFinished
-    ? sql`, outcome = 'superseded', "finishedAt" = coalesce("finishedAt", clock_timestamp())`
-    : sql``
-  const { rows } = await sql`
-    update amo_refresh_attempts set "parkedPair" = ${sealed} ${end}
-    where ${attemptOf(answer)} and "parkedPair" is null and "committedFingerprint" is null
-    returning id
-  `.execute(trx)
-  // An attempt that goes on has it from an earlier try; the kept answer is still there if it has not.
-  if (rows.length > 0 || !isFinished || (await isParked(keyRing, trx, answer))) return
-  await parkPair(trx, answer, answer.fingerprint, sealed)
+  try {
+    if (result === 'removed')
+      return await responseJournal.forgetOlder(received, received.generation + 1)
+    if (result === 'replaced') return await responseJournal.forget(received)
+    // The response to a parked pair stays too: a failover may forget the ledger with the rest
+    // (T11).
+    await responseJournal.markSettled(received)
+    if (result !== 'committed') return
+    // A power loss may take a response that is not flushed yet. Then the one before it is the last.
+    if (await responseJournal.flushed(received))
+      await responseJournal.forgetOlder(received, received.generation)
+    await provider.credentials.recordError(received.integration, null)
+  } catch (err) {
+    process.log.warn({ err, ...logFields(received) }, 'journal not tidied after a commit')
+  }
 }

@@ -1,33 +1,38 @@
 import { randomUUID } from 'node:crypto'
-import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
-import { type AccountKey, keyText } from '../accounts/account-key.ts'
+import type { RedisClient } from '../db/redis.ts'
+import { type AccountKey, keyText } from '../lib/account-key.ts'
+import type { Clock } from '../lib/clock.ts'
 
-/** A replica that died holds the others up for no longer than this. */
+/** A replica that died delays the others for at most this long. */
 const LOCK_TTL_MS = 6_000
 const RENEW_MS = 2_000
 
 const RELEASE = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`
 const RENEW = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0`
 
-/** `held`: another replica has it. `unavailable`: Redis gave no answer; the claim alone decides then. */
-export type LockResult =
-  | { state: 'taken'; lock: AsyncDisposable }
-  | { state: 'held' | 'unavailable' }
+/**
+ * `locked`: another replica has the lock. `unavailable`: RedisClient did not answer, so only the
+ * claim decides.
+ */
+type LockResult = { state: 'taken'; lock: AsyncDisposable } | { state: 'locked' | 'unavailable' }
 
 /**
- * The lock in front of the claim. It saves the replicas work and carries no safety: the claim does. Checked by owner,
- * renewed while held; each call's time is capped by the connection, and none is ever sent twice.
+ * The Redis lock in front of the claim. It saves the replicas work and adds nothing to safety: the
+ * claim does that. It is checked by owner, and renewed until it is disposed of. The connection
+ * limits the time of each call and repeats none.
  */
 export class RefreshLock {
-  readonly #redis: Redis | null
+  readonly #redis: RedisClient | null
   readonly #prefix: string
+  readonly #clock: Clock
   readonly #log: Logger
 
-  /** Deployments may share a Redis: each has its own locks. */
-  constructor(redis: Redis | null, deploymentId: string, log: Logger) {
+  /** Deployments may share a Redis, so each has its own locks. */
+  constructor(redis: RedisClient | null, deploymentId: string, clock: Clock, log: Logger) {
     this.#redis = redis
     this.#prefix = `amo:${deploymentId}:refresh:`
+    this.#clock = clock
     this.#log = log
   }
 
@@ -37,25 +42,24 @@ export class RefreshLock {
     const name = this.#prefix + keyText(key)
     const owner = randomUUID()
     try {
-      const answer = await redis.set(name, owner, 'PX', LOCK_TTL_MS, 'NX')
-      return answer === 'OK'
-        ? { state: 'taken', lock: hold(redis, name, owner) }
-        : { state: 'held' }
+      const reply = await redis.set(name, owner, 'PX', LOCK_TTL_MS, 'NX')
+      if (reply !== 'OK') return { state: 'locked' }
+      return { state: 'taken', lock: this.#keepLocked(redis, name, owner) }
     } catch (error) {
       this.#log.debug({ err: error }, 'refresh lock not available')
       return { state: 'unavailable' }
     }
   }
-}
 
-function hold(redis: Redis, name: string, owner: string): AsyncDisposable {
-  const renew = () => redis.eval(RENEW, 1, name, owner, LOCK_TTL_MS).catch(() => {})
-  const timer = setInterval(renew, RENEW_MS).unref()
-  return {
-    async [Symbol.asyncDispose]() {
-      clearInterval(timer)
-      // Not released: it runs out by itself.
-      await redis.eval(RELEASE, 1, name, owner).catch(() => {})
-    },
+  #keepLocked(redis: RedisClient, name: string, owner: string): AsyncDisposable {
+    const renew = () => redis.eval(RENEW, 1, name, owner, LOCK_TTL_MS).catch(() => {})
+    const stop = this.#clock.every(RENEW_MS, renew)
+    return {
+      async [Symbol.asyncDispose]() {
+        stop()
+        // If the release fails, the lock expires by itself.
+        await redis.eval(RELEASE, 1, name, owner).catch(() => {})
+      },
+    }
   }
 }

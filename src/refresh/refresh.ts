@@ -1,145 +1,167 @@
-import { type AccountKey, keyText } from '../accounts/account-key.ts'
-import { REFUSALS } from '../provider/refusals.ts'
-import { within } from '../within.ts'
-import { isWorthSending } from './canary.ts'
-import { type Claim, claimAccount, type Lane, leaseMs, nameOf } from './claim.ts'
-import { findFence } from './commit.ts'
-import type { Engine } from './engine.ts'
-import { giveBack } from './finish.ts'
+import type { Claim } from '../claims/claim.ts'
+import { logFields } from '../claims/claim.ts'
+import type { ClaimRejection } from '../claims/claim-rejection.ts'
+import type { Lane } from '../claims/pace.ts'
+import { releaseUnsent } from '../claims/release-unsent.ts'
+import { type AccountKey, keyText } from '../lib/account-key.ts'
+import { beginTrace } from '../lib/spans.ts'
+import { findFence } from '../pairs/fence.ts'
+import { probeCanary } from './canary.ts'
+import { claimWithLock } from './claim.ts'
+import { classify } from './classify.ts'
+import { commitJournaled } from './commit.ts'
+import type { RefreshContext } from './context.ts'
+import type { RefreshLane } from './counters.ts'
+import { finish } from './finish.ts'
+import { sendToCurrentDomain } from './follow-move.ts'
 import type { RefreshLock } from './lock.ts'
-import { type NotClaimed, whyNotClaimed } from './not-claimed.ts'
-import { followMove, isUnspent } from './resolve.ts'
-import { send } from './send.ts'
-import { sortAnswer } from './sort.ts'
-import { atStep } from './steps.ts'
-import { storeKept, storeKeptIfReached } from './store-answer.ts'
+import { releaseBrokenOff } from './release-broken-off.ts'
+import { resolve } from './resolve.ts'
 import type { Waiters } from './waiters.ts'
 
-/** Why a refresh that was asked for ended: it was done by this process, or why not. */
-export type RefreshEnd = 'carried_out' | 'stopping' | NotClaimed['reason']
+/** The lanes of a refresh of one account. */
+type ReaderLane = Extract<Lane, RefreshLane>
 
-/** Between two looks at an account that another replica holds, or that the pace holds up; a change wakes earlier. */
-const LOOK_AGAIN_MS = 500
-/** The lock's holder has ended, or died, by then: what it did not notify of is found by looking. */
-const LOCK_WAIT_MS = 2_000
+/** How a requested refresh ended: this process attempted it, or why it did not. */
+export type RefreshEnd = 'attempted' | 'stopping' | ClaimRejection['reason']
 
 /**
- * The refresh. A refresh token works once: everything here is in this order, and this way, because some other
- * order loses a pair, spends a token twice, or condemns a healthy account. Steps as in the README:
- * 1 coalesce · 2 Redis lock · 3 claim · 4 send · 5 keep · 6 sort · 7 resolve · 8 finish.
+ * The refresh protocol, described in docs/refresh-protocol.md. A refresh token works once. The
+ * steps are in this order, because other orders lose a pair, send a spent token, or require a new
+ * consent for a healthy account.
+ *
+ * - claim     claim.ts     gets the right to send the token, for one process at a time
+ * - resolve   resolve.ts   finds out what became of a token that was sent before
+ * - send      send.ts      records the send, then sends the token once
+ * - journal   journal.ts   writes the response to disk in the tick that read it, before anything
+ *   else happens
+ * - classify  classify.ts  decides what the response means for the token
+ * - commit    commit.ts    puts the new pair into the row, however long that takes
+ * - finish    finish.ts    ends the claim according to the classification
  */
 export class Refresher {
-  readonly #engine: Engine
+  readonly #context: RefreshContext
   readonly #lock: RefreshLock
   readonly #waiters: Waiters
   readonly #flights = new Map<string, Promise<RefreshEnd>>()
+  readonly #claims = new Set<Claim>()
   #isStopping = false
 
-  constructor(engine: Engine, lock: RefreshLock, waiters: Waiters) {
-    this.#engine = engine
+  constructor(context: RefreshContext, lock: RefreshLock, waiters: Waiters) {
+    this.#context = context
     this.#lock = lock
     this.#waiters = waiters
   }
 
   /**
-   * Step 1: one flight an account and process, whoever asks and however often, detached from who asked. Resolves when
-   * the account has been refreshed by any replica, or cannot be now; `generation` is the one to be replaced.
-   * Rejects when the database fails.
+   * Refreshes the account unless it has another pair than that of `generation`. All callers of this
+   * process share one flight, which goes on when they stop waiting. Resolves when any replica has
+   * refreshed the account, or none can now. Rejects when the database fails.
    */
-  refresh(key: AccountKey, generation: number, lane: Lane): Promise<RefreshEnd> {
+  refresh(key: AccountKey, generation: number, lane: ReaderLane): Promise<RefreshEnd> {
     const text = `${keyText(key)}/${generation}`
     let flight = this.#flights.get(text)
     if (flight === undefined) {
-      flight = this.#engine.underWay.track(this.#fly(key, generation, lane))
+      const fields = { ...logFields({ ...key, generation }), lane }
+      const run = () => this.#claimAndRefresh(key, generation, lane)
+      flight = this.#context.process.inFlight.track(
+        beginTrace('amo.refresh', fields, run, (end) => end),
+      )
       this.#flights.set(text, flight)
-      const land = () => this.#flights.delete(text)
-      flight.then(land, land)
+      const forget = () => this.#flights.delete(text)
+      flight.then(forget, forget)
     }
     return flight
   }
 
-  /** Steps 2 and 3, again after every change of the account while another replica holds it. */
-  async #fly(key: AccountKey, generation: number, lane: Lane): Promise<RefreshEnd> {
-    const { claimant } = this.#engine
-    const endMs = performance.now() + leaseMs(claimant)
-    for (let isFirst = true; performance.now() < endMs; isFirst = false) {
-      const changed = this.#waiters.next(key)
-      const result = isFirst ? await this.#lock.tryTake(key) : ({ state: 'unavailable' } as const)
-      if (result.state === 'held') {
-        await within(changed, LOCK_WAIT_MS, undefined)
-        continue
-      }
-      await using _lock = result.state === 'taken' ? result.lock : undefined
-      if (result.state === 'taken') atStep('lock_taken', key)
-      if (this.#isStopping) return 'stopping'
-      const claim = await claimAccount(claimant, key, generation, lane)
-      if (claim !== undefined) {
-        atStep('claimed', claim)
-        await this.carryOut(claim)
-        return 'carried_out'
-      }
-      const why = await whyNotClaimed(claimant, key, generation)
-      // A claim whose lease is over waits for its take-over, and so do we no longer.
-      if (why.reason !== 'paced' && !(why.reason === 'held' && why.leaseLeftMs > 0))
-        return why.reason
-      await within(changed, LOOK_AGAIN_MS, undefined)
+  async #claimAndRefresh(
+    key: AccountKey,
+    generation: number,
+    lane: ReaderLane,
+  ): Promise<RefreshEnd> {
+    const claimer = {
+      claimContext: this.#context.claimContext,
+      lock: this.#lock,
+      waiters: this.#waiters,
+      isStopping: () => this.#isStopping,
     }
-    return 'held'
+    const result = await claimWithLock(claimer, key, generation, lane)
+    if (result.kind === 'rejected') return result.reason
+    await using _lock = result.lock
+    await this.#refreshClaimed(result.claim, Promise.resolve(), lane)
+    return 'attempted'
   }
 
-  /** Steps 4 to 8 for a claim that is ours: made here, or taken over. Never throws. */
-  carryOut(claim: Claim): Promise<void> {
-    return this.#engine.underWay.track(
-      this.#carryOut(claim).catch((error) => {
-        // The claim stays: whoever takes it over after its lease finds out how far this one came.
-        this.#engine.log.error({ err: error, ...nameOf(claim) }, 'refresh broke off')
+  /**
+   * Refreshes an account that this process has claimed, or reclaimed, once `turn` has come. `lane`
+   * is for the metrics. Never rejects.
+   */
+  refreshClaimed(
+    claim: Claim,
+    turn: Promise<void> = Promise.resolve(),
+    lane: RefreshLane = 'reclaimed',
+  ): Promise<void> {
+    const fields = { ...logFields(claim), attempt: claim.attemptId }
+    return beginTrace('amo.refresh', fields, () => this.#refreshClaimed(claim, turn, lane))
+  }
+
+  #refreshClaimed(claim: Claim, turn: Promise<void>, lane: RefreshLane): Promise<void> {
+    this.#claims.add(claim)
+    const steps = turn.then(() => this.#runSteps(claim, lane))
+    const ended = steps.catch((err) => this.#breakOff(claim, err))
+    return this.#context.process.inFlight.track(
+      ended.finally(() => {
+        this.#claims.delete(claim)
       }),
     )
   }
 
-  async #carryOut(claim: Claim): Promise<void> {
-    const { claimant, counters } = this.#engine
-    using timing = new DisposableStack()
-    timing.defer(counters.refreshSeconds.startTimer())
-    const isTakenOver = claim.sendCount > 0
-    if (!(await this.#maySend(claim, isTakenOver))) return
-    if (this.#isStopping) return giveBack(claimant, claim, isTakenOver)
-    if (!(await isWorthSending(this.#engine, claim))) return
-    if (claim.domain === null && !(await followMove(this.#engine, claim, 'account_not_found')))
-      return
-    const result = await send(this.#engine, claim, claim.domain ?? '')
-    const isMoved = result.kind === 'refused' && REFUSALS[result.code].kind === 'moved'
-    if (!isMoved) return sortAnswer(this.#engine, claim, result, isTakenOver)
-    if (!(await followMove(this.#engine, claim, result.code))) return
-    return sortAnswer(
-      this.#engine,
-      claim,
-      await send(this.#engine, claim, claim.domain ?? ''),
-      isTakenOver,
-    )
-  }
-
   /**
-   * What was sent before needs proof that it is unspent. A token that was never sent may have a kept answer all the same:
-   * the database that says so has lost a commit. Redis is not waited for then, for losing it costs latency alone.
+   * An attempt whose send may have been recorded stays unfinished. The replica that reclaims it
+   * finds out how far this one came.
    */
-  async #maySend(claim: Claim, isTakenOver: boolean): Promise<boolean> {
-    if (isTakenOver) return isUnspent(this.#engine, claim)
-    if (!(await storeKeptIfReached(this.#engine, claim))) return true
-    await giveBack(this.#engine.claimant, claim)
-    return false
+  async #breakOff(claim: Claim, err: unknown): Promise<void> {
+    this.#context.process.log.error({ err, ...logFields(claim) }, 'refresh broke off')
+    await releaseBrokenOff(this.#context, claim)
+  }
+
+  /** The attempts that this process works on. */
+  get attempts(): number[] {
+    return Array.from(this.#claims, ({ attemptId }) => attemptId)
+  }
+
+  async #runSteps(claim: Claim, lane: RefreshLane): Promise<void> {
+    const context = this.#context
+    using timing = new DisposableStack()
+    timing.defer(context.process.counters.begin(claim, lane))
+    const isReclaimed = claim.sendCount > 0
+
+    if ((await resolve(context, claim)) === 'finished') return
+    if (this.#isStopping) return releaseUnsent(context.claimContext, claim, isReclaimed)
+    if ((await probeCanary(context, claim)) === 'finished') return
+
+    const result = await sendToCurrentDomain(context, claim, { isReclaimed })
+    if (result.kind === 'finished') return
+
+    await finish(context, claim, classify(result, { isReclaimed }))
   }
 
   /**
-   * Somebody knows a newer pair than the database, which lost its commit: commits what was kept of it. False: nothing
-   * was. Throws when a store cannot be asked.
+   * Looks for a newer pair than the database has, after a caller has named a newer generation: the
+   * database may have lost its commit (T11). Throws when a store does not answer.
+   * @returns true when a journaled response was committed.
    */
   async recover(key: AccountKey): Promise<boolean> {
-    const fence = await findFence(this.#engine.committer.claims, key)
-    return fence !== undefined && storeKept(this.#engine, fence)
+    const fence = await findFence(this.#context.commitContext.claims, key)
+    return fence !== undefined && commitJournaled(this.#context, fence)
   }
 
-  /** Claims and sends nothing from here on; what is on its way goes on. */
+  /** Returns the newest attempt whose response this replica has on disk; 0: none. */
+  newestJournaled(key: AccountKey): number {
+    return this.#context.responseJournal.newestAttempt(key)
+  }
+
+  /** Claims and sends nothing from now on. What was sent is finished. */
   stop(): void {
     this.#isStopping = true
     this.#waiters.wakeAll()

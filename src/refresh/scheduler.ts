@@ -1,62 +1,89 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import { Repeated } from '../repeated.ts'
-import { type Claim, claimCanaries, claimDueAccounts } from './claim.ts'
-import type { Engine } from './engine.ts'
+import type { Claim } from '../claims/claim.ts'
+import { claimCanaries } from '../claims/claim-canaries.ts'
+import type { ClaimContext } from '../claims/claim-context.ts'
+import { claimDueAccounts } from '../claims/claim-due-accounts.ts'
+import { failpoint } from '../lib/failpoint.ts'
+import type { PeriodicWork } from '../lib/periodic-task.ts'
+import type { RefreshLane } from './counters.ts'
 import type { Refresher } from './refresh.ts'
-import { atStep } from './steps.ts'
 
 const INTERVAL_MS = 500
-/** Claims of one look; the pace bucket is the real bound. */
+/** Claims per integration, lane and run. The pace bucket is the real limit. */
 const BATCH = 50
-/** Of this process, at any time: each holds a connection to the provider, none to the database. */
-const MAX_UNDER_WAY = 200
+/**
+ * Refreshes of this process at a time. Each has a connection to the provider, and none to the
+ * database.
+ */
+const MAX_IN_FLIGHT = 200
+/**
+ * Claims per connection of the claim pool whose send is not recorded yet. More of them would wait
+ * for a connection for longer than the pool allows: a distant database grants claims faster than it
+ * records sends.
+ */
+const UNSENT_PER_CONNECTION = 3
 
-/** Refreshes what is due. Every replica runs it; the claim alone shares the work among them. */
-export class Scheduler {
-  readonly #engine: Engine
-  readonly #refresher: Refresher
-  readonly #look: Repeated
-  #underWay = 0
+/** The part of `RefreshContext` that the scheduler needs. */
+interface SchedulerContext {
+  claimContext: ClaimContext
+  provider: { integrations: { all(): { name: string; state: string }[] } }
+}
 
-  constructor(engine: Engine, refresher: Refresher) {
-    this.#engine = engine
+/**
+ * Refreshes the accounts that are due. Every replica runs it, and only the claims share the work
+ * among them.
+ */
+export class Scheduler implements PeriodicWork {
+  readonly name = 'due'
+  readonly intervalMs = INTERVAL_MS
+  readonly #context: SchedulerContext
+  readonly #refresher: Pick<Refresher, 'refreshClaimed'>
+  readonly #maxUnsent: number
+  readonly #inFlight = new Set<Claim>()
+
+  /** `poolSize` is the number of connections for claims and commits. */
+  constructor(
+    context: SchedulerContext,
+    refresher: Pick<Refresher, 'refreshClaimed'>,
+    poolSize: number,
+  ) {
+    this.#context = context
     this.#refresher = refresher
-    this.#look = new Repeated('due', INTERVAL_MS, () => this.#refreshDue(), engine.log)
+    this.#maxUnsent = UNSENT_PER_CONNECTION * poolSize
   }
 
-  start(): void {
-    this.#look.start()
-  }
-
-  /** Claims nothing any more; what is claimed goes on. */
-  stop(): Promise<void> {
-    return this.#look.stop()
-  }
-
-  async #refreshDue(): Promise<void> {
-    for (const { name, state } of this.#engine.integrations.all()) {
+  async run(): Promise<void> {
+    const { claimContext, provider } = this.#context
+    for (const { name, state } of provider.integrations.all()) {
       if (state !== 'running') continue
       for (const lane of ['due', 'idle'] as const) {
-        const room = Math.min(BATCH, MAX_UNDER_WAY - this.#underWay)
+        const room = Math.min(BATCH, this.#room())
         if (room <= 0) break
-        this.#carryOut(await claimDueAccounts(this.#engine.claimant, name, room, lane))
+        this.#refreshAll(await claimDueAccounts(claimContext, name, room, lane), lane)
       }
     }
-    this.#carryOut(await claimCanaries(this.#engine.claimant))
+    this.#refreshAll(await claimCanaries(claimContext), 'canary')
+  }
+
+  /** Returns how many claims the pool can carry now. */
+  #room(): number {
+    const unsent = [...this.#inFlight].filter(({ sendCount }) => sendCount === 0).length
+    return Math.min(MAX_IN_FLIGHT - this.#inFlight.size, this.#maxUnsent - unsent)
   }
 
   /**
-   * Spread over the time until the next look: together, their answers would come together too, and a read would wait behind
-   * them all. A claim can wait, for its lease is many times longer.
+   * Spreads the refreshes over the time until the next run. Otherwise their responses arrive
+   * together, and a read waits behind them all. A claim can wait, because its lease is many times
+   * longer.
    */
-  #carryOut(claims: Claim[]): void {
+  #refreshAll(claims: Claim[], lane: RefreshLane): void {
+    const { clock } = this.#context.claimContext
     for (const [nth, claim] of claims.entries()) {
-      atStep('claimed', claim)
-      this.#underWay += 1
-      const turn = nth === 0 ? Promise.resolve() : delay((nth * INTERVAL_MS) / claims.length)
-      const carriedOut = turn.then(() => this.#refresher.carryOut(claim))
-      this.#engine.underWay.track(carriedOut).finally(() => {
-        this.#underWay -= 1
+      failpoint('claimed', claim)
+      this.#inFlight.add(claim)
+      const waitMs = (nth * INTERVAL_MS) / claims.length
+      const turn = nth === 0 ? Promise.resolve() : clock.sleep(waitMs)
+      this.#refresher.refreshClaimed(claim, turn, lane).finally(() => {
+        this.#inFlight.delete(claim)
       })
     }
   }

@@ -1,82 +1,94 @@
-import { tokenAt } from '../accounts/sealed-tokens.ts'
+import type { Claim } from '../claims/claim.ts'
+import { hasLeaseForSend } from '../claims/lease.ts'
+import { recordSend } from '../claims/record-send.ts'
+import { failpoint } from '../lib/failpoint.ts'
+import { inSpan } from '../lib/spans.ts'
+import { withTimeout } from '../lib/with-timeout.ts'
+import type { ReceivedPair } from '../pairs/received-pair.ts'
 import { CallFailed, CONNECT_LIMIT_MS } from '../provider/call.ts'
-import { requestTokens, type TokenAnswer } from '../provider/token-endpoint.ts'
-import type { Secret } from '../vault/secret.ts'
-import { within } from '../within.ts'
-import type { Answer } from './answer.ts'
-import { type Claim, mayWrite, recordSend } from './claim.ts'
-import type { Engine } from './engine.ts'
-import { atStep } from './steps.ts'
+import { requestTokens, type TokenResult } from '../provider/token-endpoint.ts'
+import { tokenAt } from '../vault/sealed-places.ts'
+import type { RefreshContext } from './context.ts'
+import { journalResponse, responseOrigin } from './journal.ts'
 
-/** `late` is the answer of a send that took too long: it may still come, and is kept when it does. */
-export type SendResult =
-  | { kind: 'pair'; answer: Answer }
-  | Exclude<TokenAnswer, { kind: 'pair' }>
-  | { kind: 'timed_out'; late: Promise<Answer | undefined> }
-  | { kind: 'not_ours' }
+/** The failure of a send that was stopped in the tick that writes, because the lease was over. */
+export const LEASE_OVER = 'LEASE_OVER'
+
+/** A limit that is noticed later than this was noticed late: the process was stopped, or busy. */
+const LATE_TIMER_MS = 1_000
 
 /**
- * Step 4, before every send alike: (a) write down that the token is sent, fenced; (b) connect; (c) look at the clock in
- * the tick that writes the bytes. The time limit ends the step and not the connection: hanging up is what loses
- * pairs. Step 5 is in `keepAnswer`.
+ * `not_recorded`: the conditions of the claim no longer hold, and nothing was sent. `timed_out`:
+ * the limit of the step is over; `late` resolves with the pair if the response arrives after all.
  */
-export async function send(engine: Engine, claim: Claim, domain: string): Promise<SendResult> {
-  const { claimant, integrations, committer } = engine
-  const client = integrations.get(claim.integration)
-  // Whatever cannot be opened is found out before the send is written down.
+export type SendResult =
+  | { kind: 'pair'; received: ReceivedPair }
+  | Exclude<TokenResult, { kind: 'pair' }>
+  | { kind: 'timed_out'; late: Promise<ReceivedPair | undefined>; isOurDelay: boolean }
+  | { kind: 'not_recorded' }
+
+/**
+ * Step "send", the same before every send: (a) records that the token is sent, fenced; (b)
+ * connects; (c) checks the lease in the tick that writes the bytes (T6). The limit ends the step
+ * but not the connection: hanging up loses pairs (T1).
+ */
+export function send(context: RefreshContext, claim: Claim, domain: string): Promise<SendResult> {
+  return inSpan(
+    'amo.refresh.send',
+    { attempt: claim.attemptId, host: domain, try: claim.sendCount + 1 },
+    () => recordAndSend(context, claim, domain),
+    ({ kind }) => kind,
+  )
+}
+
+async function recordAndSend(
+  context: RefreshContext,
+  claim: Claim,
+  domain: string,
+): Promise<SendResult> {
+  const { claimContext, commitContext, provider, process } = context
+  const { clock, limits } = claimContext
+  const client = provider.integrations.get(claim.integration)
+  // Somebody wrote where its secret is sent. It is halted now, so the claim is only released.
+  if (client.isAltered) return { kind: 'not_recorded' }
+  // Decrypts first, so that a missing key fails before the send is recorded.
   const { clientSecret, secretMark } = client
-  const refreshToken = committer.keyRing.open(claim.refreshToken, tokenAt(claim, 'refreshToken'))
-  if (!(await recordSend(claimant, claim))) return { kind: 'not_ours' }
+  const refreshToken = commitContext.keyRing.open(
+    claim.refreshToken,
+    tokenAt(claim, 'refreshToken'),
+  )
+  if (!(await recordSend(claimContext, claim))) return { kind: 'not_recorded' }
   claim.secretMark = secretMark
-  atStep('send_recorded', claim)
-  const answered = requestTokens(
+  if (!claimContext.hasSecondPlace())
+    process.counters.sendsWithoutCopy.inc({ integration: claim.integration })
+  failpoint('send_recorded', claim)
+  let sentAtMs = clock.nowMs()
+  const response = requestTokens(
     { ...client, clientSecret },
     domain,
     { grantType: 'refresh_token', refreshToken },
     {
-      limitMs: claimant.sendLimitMs + engine.lingerMs,
+      limitMs: limits.sendLimitMs + limits.lingerMs,
       beforeWrite() {
-        atStep('writing', claim)
-        if (!mayWrite(claimant, claim)) throw new CallFailed('LEASE_OVER', false)
-        setImmediate(atStep, 'written', claim)
+        failpoint('writing', claim)
+        if (!hasLeaseForSend(claimContext, claim)) throw new CallFailed(LEASE_OVER, false)
+        sentAtMs = clock.nowMs()
+        setImmediate(() => failpoint('written', claim))
       },
-      keep: (body, sentAtMs) => keepAnswer(engine, claim, body, sentAtMs),
+      keep: (body) => journalResponse(context, claim, body, sentAtMs),
+      call: provider.call,
     },
-  ).then((answer): SendResult => {
-    if (answer.kind !== 'pair') return answer
-    const { pair, sentAtMs } = answer
-    return { kind: 'pair', answer: { ...originOf(engine, claim, sentAtMs), pair } }
+  ).then((result): SendResult => {
+    if (result.kind !== 'pair') return result
+    void provider.credentials.recordAccepted(claim.integration, secretMark)
+    const received = { ...responseOrigin(context, claim, sentAtMs), pair: result.pair }
+    return { kind: 'pair', received }
   })
-  const limitMs = CONNECT_LIMIT_MS + claimant.sendLimitMs
-  const first = await within(answered, limitMs, 'timed_out' as const)
+  const limitMs = CONNECT_LIMIT_MS + limits.sendLimitMs
+  const startedMs = clock.nowMs()
+  const first = await withTimeout(response, limitMs, 'timed_out' as const, clock)
   if (first !== 'timed_out') return first
-  const late = answered.then((result) => (result.kind === 'pair' ? result.answer : undefined))
-  return { kind: 'timed_out', late }
-}
-
-/** Step 5: on disk, sealed, in the tick that read it, and in Redis while the commit runs. */
-function keepAnswer(engine: Engine, claim: Claim, body: Secret, sentAtMs: number): void {
-  atStep('answered', claim)
-  const kept = engine.counters.keepSeconds.startTimer()
-  const { copied } = engine.keptAnswers.keep({ ...originOf(engine, claim, sentAtMs), body })
-  kept()
-  atStep('kept', claim)
-  const whenCopied = copied.then((isCopied) => {
-    if (isCopied) atStep('copied', claim)
-  })
-  engine.underWay.track(whenCopied)
-}
-
-/** The fence and the time of an answer to this claim's token; `sentAtMs` by `performance.now()`. */
-function originOf({ heartbeat }: Engine, claim: Claim, sentAtMs: number) {
-  const { integration, accountId, attemptId, generation, fingerprint } = claim
-  const agoMs = performance.now() - sentAtMs
-  return {
-    integration,
-    accountId,
-    attemptId,
-    generation,
-    fingerprint,
-    sentAtMs: heartbeat.nowMs() - agoMs,
-  }
+  const late = response.then((result) => (result.kind === 'pair' ? result.received : undefined))
+  const isOurDelay = clock.nowMs() - startedMs > limitMs + LATE_TIMER_MS
+  return { kind: 'timed_out', late, isOurDelay }
 }

@@ -1,104 +1,100 @@
 import { sql } from 'kysely'
-import { Repeated } from '../repeated.ts'
-import { readKept } from './answer.ts'
-import { nameOf } from './claim.ts'
-import { findToRecheck } from './claim-verdict.ts'
-import type { Engine } from './engine.ts'
-import { recheckCondemned } from './examine.ts'
-import { storeParked } from './parked.ts'
+import { logFields } from '../claims/claim.ts'
+import { reclaimExpired } from '../claims/reclaim-expired.ts'
+import { releaseUnknown } from '../claims/release-unknown.ts'
+import { failpoint } from '../lib/failpoint.ts'
+import { FailureChange } from '../lib/failure-change.ts'
+import type { PeriodicWork } from '../lib/periodic-task.ts'
+import { pairOfResponse } from '../pairs/received-pair.ts'
+import { clearRemovedAccounts } from './clear-removed.ts'
+import { commitOnce } from './commit.ts'
+import { commitParked } from './commit-parked.ts'
+import type { RefreshContext } from './context.ts'
 import type { Refresher } from './refresh.ts'
-import { clearRemoved } from './removed.ts'
-import { atStep } from './steps.ts'
-import { tryToStore } from './store-answer.ts'
-import { takeOverClaims } from './take-over.ts'
 
 const MAX_INTERVAL_MS = 10_000
 const MIN_INTERVAL_MS = 500
-/** Neither is paced: so few a sweep that they cannot make up a burst. */
-const TAKE_OVER_BATCH = 10
-const RECHECK_BATCH = 5
-const PRUNE_AFTER_DAYS = 7
+/** Reclaimed attempts are not paced. So few per sweep cannot become a burst. */
+const RECLAIM_BATCH = 10
 const PRUNE_BATCH = 1_000
 
+/** Returns the interval of the sweeps, and of the rechecks: the settle time, within limits. */
+export function sweepIntervalMs({ claimContext }: RefreshContext): number {
+  return Math.min(MAX_INTERVAL_MS, Math.max(MIN_INTERVAL_MS, claimContext.limits.settleMs))
+}
+
 /**
- * Finds what processes left that died, and what a failover or a wrong verdict undid: kept answers and parked pairs that
- * can be committed, claims whose lease ran out, condemned accounts that live. Every replica runs it, for ever.
+ * Repairs what processes that died have left, and what a failover has undone: commits journaled
+ * responses and parked pairs, and reclaims expired attempts. Every replica runs it, for ever (T4).
  */
-export class Sweeper {
-  readonly #engine: Engine
+export class Sweeper implements PeriodicWork {
+  readonly name = 'sweep'
+  readonly intervalMs: number
+  readonly #context: RefreshContext
   readonly #refresher: Refresher
-  readonly #sweep: Repeated
-  /** Apart, for it waits for the provider. */
-  readonly #recheck: Repeated
+  readonly #attemptDays: number
+  /** Commits that fail, by the id of their attempt. */
+  readonly #failures = new Map<number, FailureChange>()
 
-  constructor(engine: Engine, refresher: Refresher) {
-    this.#engine = engine
+  /** `attemptDays`: how long finished attempts are kept. */
+  constructor(context: RefreshContext, refresher: Refresher, attemptDays: number) {
+    this.#attemptDays = attemptDays
+    this.#context = context
     this.#refresher = refresher
-    const { settleMs } = engine.claimant
-    const intervalMs = Math.min(MAX_INTERVAL_MS, Math.max(MIN_INTERVAL_MS, settleMs))
-    this.#sweep = new Repeated('sweep', intervalMs, () => this.#run(), engine.log)
-    this.#recheck = new Repeated('recheck', intervalMs, () => this.#recheckCondemned(), engine.log)
+    this.intervalMs = sweepIntervalMs(context)
   }
 
-  start(): void {
-    this.#sweep.start()
-    this.#recheck.start()
-  }
-
-  /** After a gap in what was heard of the database, which may have been a failover. */
-  onGap(): void {
-    this.#engine.keptAnswers.reopen()
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all([this.#sweep.stop(), this.#recheck.stop()])
-  }
-
-  /** What is kept comes first: it leaves nothing to ask the provider. */
-  async #run(): Promise<void> {
-    await this.#storeKept()
-    await storeParked(this.#engine)
-    await clearRemoved(this.#engine)
-    await this.#takeOver()
+  /** The journal comes first: a committed response leaves nothing to ask the provider. */
+  async run(): Promise<void> {
+    await this.#commitJournaled()
+    await commitParked(this.#context)
+    await clearRemovedAccounts(this.#context)
+    await releaseUnknown(this.#context.claimContext, this.#refresher.attempts)
+    await this.#reclaim()
     await this.#prune()
   }
 
-  async #storeKept(): Promise<void> {
-    const { keptAnswers, log } = this.#engine
-    for await (const kept of keptAnswers.open()) {
-      const answer = readKept(kept)
+  async #commitJournaled(): Promise<void> {
+    const { responseJournal, process } = this.#context
+    for await (const response of responseJournal.openResponses()) {
+      const received = pairOfResponse(response)
       try {
-        if (answer !== undefined) await tryToStore(this.#engine, answer)
-        // It may still hold what a person can read; a newer pair of the account removes it.
-        else await keptAnswers.markSettled(kept)
+        if (received !== undefined) await commitOnce(this.#context, received)
+        // Without a pair, it may still help a person. A newer pair of the account removes it.
+        else await responseJournal.markSettled(response)
+        this.#failures.delete(response.attemptId)
       } catch (err) {
-        log.error({ err, ...nameOf(kept) }, 'kept answer not committed yet')
+        const fields = { err, ...logFields(response) }
+        const level = this.#isNew(response, err) ? 'error' : 'debug'
+        process.log[level](fields, 'journaled response not committed yet')
       }
     }
   }
 
-  async #takeOver(): Promise<void> {
-    for (const claim of await takeOverClaims(this.#engine.claimant, TAKE_OVER_BATCH)) {
-      atStep('taken_over', claim)
-      this.#engine.counters.takeOvers.inc()
-      this.#engine.log.warn({ ...nameOf(claim), sent: claim.sendCount }, 'refresh taken over')
-      this.#refresher.carryOut(claim)
+  /** Returns whether this response could be committed before, or failed for another cause. */
+  #isNew({ attemptId }: { attemptId: number }, err: unknown): boolean {
+    const failure = this.#failures.get(attemptId) ?? new FailureChange()
+    this.#failures.set(attemptId, failure)
+    return failure.isNew(err)
+  }
+
+  async #reclaim(): Promise<void> {
+    const { claimContext, process } = this.#context
+    for (const claim of await reclaimExpired(claimContext, RECLAIM_BATCH)) {
+      failpoint('reclaimed', claim)
+      process.counters.reclaims.inc()
+      process.log.warn({ ...logFields(claim), sent: claim.sendCount }, 'expired claim reclaimed')
+      this.#refresher.refreshClaimed(claim)
     }
   }
 
-  async #recheckCondemned(): Promise<void> {
-    for (const key of await findToRecheck(this.#engine.claimant, RECHECK_BATCH)) {
-      await recheckCondemned(this.#engine, key)
-    }
-  }
-
-  /** What was sent is remembered for a while, parked pairs until somebody needs them. */
+  /** Deletes finished attempts after a while. Attempts with a parked pair stay. */
   async #prune(): Promise<void> {
     await sql`
       delete from amo_refresh_attempts where id in (
         select id from amo_refresh_attempts
-        where "parkedPair" is null and "finishedAt" < clock_timestamp() - ${PRUNE_AFTER_DAYS} * interval '1 day'
+        where "parkedPair" is null and "finishedAt" < clock_timestamp() - ${this.#attemptDays} * interval '1 day'
         limit ${PRUNE_BATCH})
-    `.execute(this.#engine.committer.claims)
+    `.execute(this.#context.commitContext.claims)
   }
 }

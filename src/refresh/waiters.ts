@@ -1,10 +1,13 @@
-import { type AccountKey, keyText } from '../accounts/account-key.ts'
+import { type AccountKey, keyText } from '../lib/account-key.ts'
 
-/** Wakes those who wait for an account to change, whichever replica changed it. */
+/** Wakes the callers that wait for an account to change, whichever replica changes it. */
 export class Waiters {
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>()
 
-  /** The next change of this account. Take it before looking at the account: no change is missed then. */
+  /**
+   * Resolves at the next change of the account. Call it before reading the account, so that no
+   * change is missed.
+   */
   next(key: AccountKey): Promise<void> {
     const text = keyText(key)
     let waiting = this.#waiting.get(text)
@@ -21,7 +24,7 @@ export class Waiters {
     this.#waiting.delete(text)
   }
 
-  /** After a gap in what was heard: everybody looks again. */
+  /** Wakes all callers, after a gap in the notifications. */
   wakeAll(): void {
     for (const waiting of this.#waiting.values()) waiting.resolve()
     this.#waiting.clear()

@@ -3,14 +3,14 @@ import type { Credential } from './credentials.ts'
 export type Endpoint = 'token' | 'probe' | 'api'
 
 /**
- * What a presentation means for "a refresh token works once": `again` came although an earlier
- * send may have spent it and no probe has said alive since.
+ * Classifies a presentation by the rule that a refresh token works once. `again`: an earlier send
+ * may have spent the token, and no probe has reported it alive since.
  */
 export type Presentation = 'first' | 'after_refusal' | 'after_probe' | 'again'
 
 export interface BookEntry {
   seq: number
-  /** When the outcome was known. */
+  /** Time at which the outcome was known. */
   at: number
   arrivedAt: number
   kind: 'code' | 'refresh_token' | 'access_token' | 'none'
@@ -18,14 +18,14 @@ export interface BookEntry {
   tokenId: string | undefined
   accountId: number | undefined
   clientId: string | undefined
-  /** Only at the token endpoint, and only for tokens that are none of garbage. */
+  /** Undefined at the other endpoints, and for garbage. */
   presentation: Presentation | undefined
-  /** `pending` until it is known. */
+  /** `pending` until the outcome is known. */
   outcome: string
   fault: string | undefined
-  /** This very request spent the token. */
+  /** This request spent the token. */
   spent: boolean
-  /** The whole answer was handed to the network, as it was meant. */
+  /** The whole response was passed to the network unchanged. */
   answered: boolean
   newTokenId: string | undefined
 }
@@ -35,20 +35,20 @@ export interface Counters {
   codeExchanges: number
   reusedRefreshTokens: number
   reusedCodes: number
-  /** Refresh tokens presented `again`: in the order of arrival, not of processing. */
+  /** Refresh tokens presented `again`, by the order of arrival and not of processing. */
   presentedAgain: number
   tokenCalls: number
   probes: number
   apiCalls: number
-  /** Answered 401: the caller held a dead token. */
+  /** Calls with a dead token, which got 401. */
   apiCallsRefused: number
   limited: number
   faultsFired: number
 }
 
-export type Books = ReturnType<typeof createBooks>
-
-/** A bounded record of every token presented, in the order of arrival, and counters. */
+/**
+ * Records every token presented, in the order of arrival and up to `size` entries, and counters.
+ */
 export function createBooks(size: number, clock: () => number) {
   const ring: BookEntry[] = []
   const totals = createCounters()
@@ -75,7 +75,7 @@ export function createBooks(size: number, clock: () => number) {
     return made
   }
 
-  /** The entries after `since` that are still held, oldest first. */
+  /** Returns the entries after `since` that are not dropped yet, oldest first. */
   function list(since = 0, limit = Number.POSITIVE_INFINITY, accountId?: number): BookEntry[] {
     const found: BookEntry[] = []
     const oldest = Math.max(since + 1, lastSeq - size + 1, 1)
@@ -87,7 +87,7 @@ export function createBooks(size: number, clock: () => number) {
     return found
   }
 
-  /** Adds one to a counter, and to the account's own. */
+  /** Adds one to a counter, and to the account's own counter. */
   function count(name: keyof Counters, account?: string): void {
     totals[name] += 1
     if (account !== undefined) countersOf(account)[name] += 1
@@ -108,10 +108,13 @@ export function createBooks(size: number, clock: () => number) {
   return { open, list, count, countersOf, clear, totals, lastSeq: () => lastSeq }
 }
 
-/** Notes that a code or refresh token came to the token endpoint, as which entry; call it at arrival. */
+/**
+ * Records the arrival of a code or refresh token at the token endpoint, under its entry in the
+ * books. Must be called at the arrival.
+ */
 export function notePresented(credential: Credential, { seq }: BookEntry): Presentation {
-  const presentation = judge(credential)
-  // What a probe has cleared stays cleared when this send is proved unspent as well.
+  const presentation = classify(credential)
+  // Doubts that a probe has cleared stay cleared when this send is proved unspent as well.
   if (presentation === 'after_probe') credential.doubtfulSends.clear()
   credential.sends += 1
   credential.doubtfulSends.add(seq)
@@ -119,7 +122,7 @@ export function notePresented(credential: Credential, { seq }: BookEntry): Prese
   return presentation
 }
 
-function judge(credential: Credential): Presentation {
+function classify(credential: Credential): Presentation {
   if (credential.sends === 0) return 'first'
   if (credential.doubtfulSends.size === 0) return 'after_refusal'
   return credential.saidAlive ? 'after_probe' : 'again'

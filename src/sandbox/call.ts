@@ -1,11 +1,12 @@
 import { once } from 'node:events'
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { BookEntry, Endpoint } from './books.ts'
 import type { Credential } from './credentials.ts'
 import type { Account } from './directory.ts'
 import type { Host } from './hosts.ts'
 import { parseHost } from './hosts.ts'
-import type { Answer } from './refusals.ts'
+import type { Answer, ContentCoding } from './refusals.ts'
 import type { World } from './world.ts'
 
 declare module 'fastify' {
@@ -24,16 +25,19 @@ export interface Call {
   account: Account | undefined
   clientId: string | undefined
   credential: Credential | undefined
-  /** API calls have none: they are only counted. */
+  /** Undefined for API calls, which are only counted. */
   entry: BookEntry | undefined
-  /** The refresh token that a success hands out; without it in the body the pair is lost. */
+  /**
+   * The refresh token in a successful response. If the body that is written lacks it, the pair is
+   * lost.
+   */
   newRefreshToken: string | undefined
-  /** What is about to be written. */
+  /** The response that is about to be written. */
   answer: Answer | undefined
-  /** Processed too late for an answer. */
+  /** The request is processed too late for a response. */
   isMute: boolean
   keepsOldAccess: boolean
-  /** The probe says alive whatever the token is. */
+  /** The probe reports every token as alive. */
   isSaidAlive: boolean
 }
 
@@ -61,7 +65,7 @@ export function openCall(
   }
 }
 
-/** Writes an answer as it stands, and notes in the books whether all of it left. */
+/** Writes a response unchanged, and records in the books whether all of it was sent. */
 export async function write(call: Call, answer: Answer): Promise<void> {
   if (call.isMute) return hold(call)
   const { entry, newRefreshToken, reply } = call
@@ -71,17 +75,18 @@ export async function write(call: Call, answer: Answer): Promise<void> {
   })
   reply.hijack()
   if (reply.raw.destroyed) return
-  reply.raw.writeHead(answer.status, headersOf(answer))
-  reply.raw.end(answer.body)
+  const bytes = encoded(answer)
+  reply.raw.writeHead(answer.status, headersOf(answer, bytes))
+  reply.raw.end(bytes)
 }
 
-/** Never answers: the connection stays open until the client hangs up. */
+/** Never responds. The connection stays open until the client closes it. */
 export async function hold(call: Call): Promise<void> {
   call.reply.hijack()
   await hungUp(call)
 }
 
-/** Cuts the connection: a reset unless `how` says that it is closed in good order. */
+/** Cuts the connection with a reset, unless `how` asks for an orderly close. */
 export function drop(call: Call, how: 'reset' | 'close' = 'reset'): void {
   call.reply.hijack()
   const { socket } = call.request.raw
@@ -94,8 +99,9 @@ export async function cut(call: Call, answer: Answer): Promise<void> {
   call.reply.hijack()
   const { raw } = call.reply
   if (raw.destroyed) return
-  raw.writeHead(answer.status, headersOf(answer))
-  const half = Buffer.from(answer.body).subarray(0, Math.floor(Buffer.byteLength(answer.body) / 2))
+  const bytes = encoded(answer)
+  raw.writeHead(answer.status, headersOf(answer, bytes))
+  const half = bytes.subarray(0, Math.floor(bytes.length / 2))
   await new Promise<void>((resolve) => raw.write(half, () => resolve()))
   raw.socket?.destroy()
 }
@@ -106,12 +112,25 @@ export async function hungUp(call: Call): Promise<void> {
   await once(call.reply.raw, 'close', { signal: call.world.closing }).catch(() => {})
 }
 
-function headersOf(answer: Answer) {
+const ENCODE: Record<ContentCoding, (bytes: Buffer) => Buffer> = {
+  gzip: (bytes) => gzipSync(bytes),
+  deflate: (bytes) => deflateSync(bytes),
+  br: (bytes) => brotliCompressSync(bytes),
+  zstd: (bytes) => zstdCompressSync(bytes),
+}
+
+function encoded({ body, coding }: Answer): Buffer {
+  const bytes = Buffer.from(body)
+  return coding === undefined ? bytes : ENCODE[coding](bytes)
+}
+
+function headersOf(answer: Answer, bytes: Buffer) {
   const common = { server: 'nginx', 'cache-control': 'no-store' }
   if (answer.status === 204) return common
   return {
     ...common,
     'content-type': answer.contentType,
-    'content-length': Buffer.byteLength(answer.body),
+    'content-length': bytes.length,
+    ...(answer.coding === undefined ? {} : { 'content-encoding': answer.coding }),
   }
 }

@@ -1,9 +1,11 @@
+import { PROFILES } from '../provider/profile-table.ts'
 import type { Account, Integration } from './directory.ts'
 import { domainOf } from './directory.ts'
 
-const PLATFORM_NUMBERS = { amocrm: '1', kommo: '2' } as const
-
-/** The browser's callback: `code, state, referer, platform, client_id` (provider.md 2). */
+/**
+ * Builds the browser's callback: `code, state, referer, platform, client_id` (docs/provider.md,
+ * part 2).
+ */
 export function callbackUrl(
   integration: Integration,
   account: Account,
@@ -14,23 +16,29 @@ export function callbackUrl(
     code,
     state,
     referer: domainOf(account),
-    platform: PLATFORM_NUMBERS[integration.platform],
+    platform: PROFILES[integration.platform].platformNumber,
     client_id: integration.clientId,
   })
 }
 
-/** The server's callback after an installation: `from_widget=1`, and no state (provider.md 2). */
+/**
+ * Builds the server's callback after an installation: `from_widget=1` and no state
+ * (docs/provider.md, part 2).
+ */
 export function installUrl(integration: Integration, account: Account, code: string): string {
   return withQuery(integration.redirectUri, {
     code,
     referer: domainOf(account),
-    platform: PLATFORM_NUMBERS[integration.platform],
+    platform: PROFILES[integration.platform].platformNumber,
     client_id: integration.clientId,
     from_widget: '1',
   })
 }
 
-/** The server's callback after exchange_api_key: `from_exchange=1` (provider.md 2). */
+/**
+ * Builds the server's callback after exchange_api_key: `from_exchange=1` (docs/provider.md, part
+ * 2).
+ */
 export function exchangeUrl(
   integration: Integration,
   account: Account,
@@ -41,7 +49,7 @@ export function exchangeUrl(
   return withQuery(integration.redirectUri, state === undefined ? query : { ...query, state })
 }
 
-/** The callback after Deny (provider.md 1). */
+/** Builds the callback after Deny (docs/provider.md, part 1). */
 export function refusalUrl(integration: Integration, state: string | undefined): string {
   return withQuery(integration.redirectUri, {
     error: 'access_denied',

@@ -1,54 +1,58 @@
+import { html, scriptLiteral } from '../lib/html.ts'
+import { PROFILES } from '../provider/profile-table.ts'
 import type { Account, Integration } from './directory.ts'
 import { domainOf } from './directory.ts'
-import { html, page, scriptLiteral } from './html.ts'
+import { page } from './page.ts'
 
 export interface ConsentRequest {
   clientId: string
   state: string | undefined
   mode: string
-  /** Preselects an account: the sandbox's own, the provider has no such parameter. */
+  /** Preselects an account. The provider has no such parameter. */
   account: string | undefined
 }
 
 const WORDS = {
-  amocrm: {
-    lang: 'ru',
-    asks: 'запрашивает доступ к вашему аккаунту amoCRM',
+  ru: {
+    asks: (title: string) => `запрашивает доступ к вашему аккаунту ${title}`,
     account: 'Аккаунт',
     allow: 'Разрешить',
     deny: 'Отказать',
   },
-  kommo: {
-    lang: 'en',
-    asks: 'asks for access to your Kommo account',
+  en: {
+    asks: (title: string) => `asks for access to your ${title} account`,
     account: 'Account',
     allow: 'Allow',
     deny: 'Deny',
   },
 } as const
 
-/** Above this a list is no help: the page asks for the subdomain. */
+/** With more accounts than this a list does not help, and the page asks for the subdomain. */
 const MOST_LISTED = 100
 
-/** The page that asks whether an integration may enter an account (provider.md 1). */
+/**
+ * Renders the page that asks whether an integration may access an account (docs/provider.md, part
+ * 1).
+ */
 export function consentPage(
   integration: Integration,
   accounts: Account[],
   asked: ConsentRequest,
 ): string {
-  const words = WORDS[integration.platform]
+  const { title, sandbox } = PROFILES[integration.platform]
+  const words = WORDS[sandbox.language]
   const body = html`
 <h1>${integration.name}</h1>
-<p>${integration.name} ${words.asks}.</p>
-<p class="dim"><small>Sandbox. Nothing here is real, and nothing leaves this machine.</small></p>
+<p>${integration.name} ${words.asks(title)}.</p>
+<p class="muted">Sandbox. Nothing here is real, and nothing leaves this machine.</p>
 <form method="post" action="/oauth/decision">
 <input type="hidden" name="client_id" value="${asked.clientId}">
 ${asked.state === undefined ? '' : html`<input type="hidden" name="state" value="${asked.state}">`}
 <input type="hidden" name="mode" value="${asked.mode}">
-<label for="account">${words.account}</label>
-${accountField(accounts, asked.account)}
-<div class="buttons">
-<button class="go" name="decision" value="allow">${words.allow}</button>
+<div class="field"><label for="account">${words.account}</label>
+${accountField(accounts, asked.account)}</div>
+<div class="acts">
+<button class="primary" name="decision" value="allow">${words.allow}</button>
 <button name="decision" value="deny">${words.deny}</button>
 </div>
 </form>
@@ -59,10 +63,10 @@ if (window.opener) {
   document.forms[0].append(field)
 }
 </script>`
-  return page(`${integration.name} · sandbox`, body, words.lang)
+  return page(`${integration.name} · sandbox`, body, sandbox.language)
 }
 
-/** `mode=popup`: the redirect happens in the opener's window, this one closes. */
+/** `mode=popup`: redirects the opener's window and closes this one. */
 export function openerRedirectPage(url: string): string {
   const body = html`
 <h1>Done</h1>
@@ -74,7 +78,7 @@ if (window.opener) { window.opener.location = url; window.close() } else { windo
   return page('Done · sandbox', body)
 }
 
-/** A refusal told to the opener as a message (provider.md 1). */
+/** Sends a refusal to the opener as a message (docs/provider.md, part 1). */
 export function openerRefusalPage(clientId: string, url: string): string {
   const message = { client_id: clientId, error: 'access_denied' }
   const body = html`

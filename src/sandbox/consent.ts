@@ -1,5 +1,6 @@
-import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
+import { Type } from 'typebox'
 import { callbackUrl, refusalUrl } from './callback-urls.ts'
 import { consentPage, messagePage, openerRedirectPage, openerRefusalPage } from './consent-pages.ts'
 import type { Account, Integration } from './directory.ts'
@@ -7,7 +8,7 @@ import type { Host } from './hosts.ts'
 import { parseHost } from './hosts.ts'
 import type { World } from './world.ts'
 
-// `redirect_uri`, `scope` and `response_type` come along, and count for nothing (provider.md 1).
+// `redirect_uri`, `scope` and `response_type` are accepted and ignored (docs/provider.md, part 1).
 const AuthorizeQuery = Type.Object({
   client_id: Type.Optional(Type.String()),
   state: Type.Optional(Type.String()),
@@ -21,13 +22,16 @@ const Decision = Type.Object({
   mode: Type.Optional(Type.String()),
   account: Type.Optional(Type.String()),
   decision: Type.Union([Type.Literal('allow'), Type.Literal('deny')]),
-  /** Set by the page's script when a window has opened this one. */
+  /** Set by the page's script when another window has opened this one. */
   opener: Type.Optional(Type.String()),
 })
 
 const DEFAULT_MODE = 'post_message'
 
-/** The authorize page and what follows from Allow and Deny (provider.md 1 and 2). */
+/**
+ * Registers the consent page, and the redirects after Allow and Deny (docs/provider.md, parts 1 and
+ * 2).
+ */
 export const consent: FastifyPluginAsyncTypebox<{ world: World }> = async (app, { world }) => {
   app.get('/oauth', { schema: { querystring: AuthorizeQuery } }, async (request, reply) => {
     const { client_id: clientId = '', state, mode = DEFAULT_MODE, account } = request.query
@@ -52,7 +56,7 @@ export const consent: FastifyPluginAsyncTypebox<{ world: World }> = async (app, 
     const account = findAccount(integration, request.body.account ?? '')
     if (account === undefined) return sendPage(reply, 404, unknownAccount())
     const code = world.grants.issueCode(account, integration)
-    // With no state given, the provider sends this word (provider.md 1).
+    // Without a state the provider sends this word (docs/provider.md, part 1).
     const url = callbackUrl(integration, account, code, { state: state ?? 'state' })
     return mode === 'popup' && hasOpener
       ? sendPage(reply, 200, openerRedirectPage(url))

@@ -8,7 +8,10 @@ import type { World } from './world.ts'
 
 const NoHookUrl = createError('SANDBOX_NO_HOOK_URL', 'Neither url nor disconnect_url is set', 422)
 
-/** The calls that the provider's own server makes, on demand; the answer says how they went. */
+/**
+ * Registers the calls that the provider's own server makes, on demand. The response reports their
+ * results.
+ */
 export const controlCalls: FastifyPluginAsyncTypebox<{ world: World }> = async (app, { world }) => {
   app.post('/install', { schema: { body: Grantee } }, async (request) => {
     const { integration, account } = getGrantee(world, request.body)

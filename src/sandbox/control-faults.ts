@@ -9,10 +9,10 @@ import type { World } from './world.ts'
 
 const UnknownFault = createError('SANDBOX_UNKNOWN_FAULT', '%s', 400)
 
-// A torture run reads on from `next_since`; a page of this size stays below a few megabytes.
+// A torture run reads on from `next_since`. A page of this size stays below a few megabytes.
 const BOOKS_PAGE = 10_000
 
-/** What goes wrong on purpose, and what was seen to happen. */
+/** Registers the routes for faults, and for the books and counters that show their effects. */
 export const controlFaults: FastifyPluginAsyncTypebox<{ world: World }> = async (
   app,
   { world },

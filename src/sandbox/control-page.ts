@@ -1,19 +1,21 @@
+import { html } from '../lib/html.ts'
 import { domainOf } from './directory.ts'
 import { faultTable } from './fault-table.ts'
-import { html, page } from './html.ts'
+import { page } from './page.ts'
+import { scenarios } from './scenarios.ts'
 import { snakeKeys } from './wire.ts'
 import type { World } from './world.ts'
 
 const MOST_LISTED = 50
 
-/** `/__sandbox/`: what this is, who is in it, what has happened, what goes wrong on purpose. */
+/** Renders `/__sandbox/`: integrations, accounts, counters, scenarios and faults. */
 export function indexPage(world: World): string {
   const { directory, faults, books, settings, limiter } = world
   const body = html`
 <h1>amoCRM and Kommo sandbox</h1>
 <p>Stands in for the provider: authorize page, token endpoint, probe, API. One address for every
 account; the <code>Host</code> header says which. All in memory, nothing leaves this machine.</p>
-<p class="dim">Access tokens live ${settings.accessTtlSeconds} s, refresh tokens
+<p class="muted">Access tokens live ${settings.accessTtlSeconds} s, refresh tokens
 ${settings.refreshTtlSeconds} s, codes ${settings.codeTtlSeconds} s. Old access tokens
 ${settings.oldAccessTokenSurvives ? 'survive' : 'die at'} a refresh. Rate limits are
 ${limiter.get() === false ? 'off' : 'on'}.</p>
@@ -32,11 +34,16 @@ ${[...directory.accounts.values()].slice(0, MOST_LISTED).map(
 )}</table>
 <h2>Counters</h2>
 <table>${Object.entries(snakeKeys(books.totals)).map(
-    ([name, value]) => html`<tr><td>${name}</td><td>${value}</td></tr>`,
+    ([name, value]) => html`<tr><td>${name}</td><td>${String(value)}</td></tr>`,
   )}</table>
-<h2>Faults now on</h2>
-${faults.list().length === 0 ? html`<p class="dim">None.</p>` : activeFaults(world)}
-<h2>Faults there are</h2>
+<h2>Scenarios</h2>
+<table>${[...scenarios].map(
+    ([name, { does }]) =>
+      html`<tr><td><code>POST /__sandbox/scenarios/${name}</code></td><td>${does}</td></tr>`,
+  )}</table>
+<h2>Active faults</h2>
+${faults.list().length === 0 ? html`<p class="muted">None.</p>` : activeFaults(world)}
+<h2>All faults</h2>
 <table>${[...faultTable].map(
     ([name, { does }]) => html`<tr><td><code>${name}</code></td><td>${does}</td></tr>`,
   )}</table>`

@@ -1,9 +1,10 @@
 import { type Static, Type } from 'typebox'
+import { PROFILES, PROVIDER_NAMES } from '../provider/profile-table.ts'
 import { FaultSpec } from './faults.ts'
 
 const strict = { additionalProperties: false }
 const AccountRef = Type.Union([Type.Integer(), Type.String({ minLength: 1 })])
-const PlatformName = Type.Union([Type.Literal('amocrm'), Type.Literal('kommo')])
+const PlatformName = Type.Enum([...PROVIDER_NAMES])
 
 export const IntegrationBody = Type.Object(
   {
@@ -25,20 +26,14 @@ export const AccountBody = Type.Object(
     subdomain: Type.String({ pattern: '^[A-Za-z0-9-]+$' }),
     account_id: Type.Optional(Type.Integer({ minimum: 1 })),
     name: Type.Optional(Type.String()),
-    zone: Type.Optional(
-      Type.Union([
-        Type.Literal('amocrm.ru'),
-        Type.Literal('kommo.com'),
-        Type.Literal('amocrm.com'),
-      ]),
-    ),
+    zone: Type.Optional(Type.Enum(PROVIDER_NAMES.flatMap((name) => [...PROFILES[name].zones]))),
     api_domain: Type.Optional(Type.String()),
     leads: Type.Optional(Type.Integer({ minimum: 0 })),
   },
   strict,
 )
 
-/** An account, and the integration that settles its platform. */
+/** An account, and the integration that determines its platform. */
 export const Grantee = Type.Object({ client_id: Type.String(), account: AccountRef }, strict)
 
 export const AccountOnly = Type.Object(
@@ -125,6 +120,10 @@ export const LimitsBody = Type.Object(
   },
   strict,
 )
+
+export const ScenarioParams = Type.Object({ name: Type.String() })
+/** Without an account the scenario applies to all of them. */
+export const ScenarioQuery = Type.Object({ account: Type.Optional(Type.String()) }, strict)
 
 export const FaultList = Type.Array(FaultSpec)
 

@@ -1,4 +1,5 @@
-import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import {
   AccountBody,
   AccountOnly,
@@ -15,7 +16,7 @@ import type { World } from './world.ts'
 
 const YEAR_SECONDS = 365 * 86_400
 
-/** Who exists, what their tokens are, and how fast they may be used. */
+/** Registers the routes for accounts, integrations, tokens and limits. */
 export const controlWorld: FastifyPluginAsyncTypebox<{ world: World }> = async (app, { world }) => {
   app.post('/integrations', { schema: { body: IntegrationBody } }, async (request, reply) => {
     const body = request.body

@@ -10,11 +10,14 @@ export interface Credential {
   grantId: number
   expiresAt: number
   state: 'live' | 'spent' | 'revoked'
-  /** How often it came to the token endpoint. */
+  /** Number of times it arrived at the token endpoint. */
   sends: number
-  /** Those of them, by their place in the books, that neither their answer nor a probe has proved unspent. */
+  /**
+   * Sequence numbers (in the books) of the sends that may have spent it: neither their response nor
+   * a probe proved it unspent.
+   */
   doubtfulSends: Set<number>
-  /** A probe said alive after the last send, so it may be sent again. */
+  /** A probe reported it alive after the last send, so it may be sent again. */
   saidAlive: boolean
 }
 
@@ -23,10 +26,10 @@ export type CredentialSeed = Pick<
   'kind' | 'account' | 'clientId' | 'grantId' | 'expiresAt'
 >
 
-/** Dead tokens remembered with what ended them; an older one counts as spent. */
+/** Number of dead tokens that are remembered with the reason. Older ones count as spent. */
 const DEAD_REMEMBERED = 200_000
 
-/** Remembers tokens by their short name, live and dead; holds no token itself. */
+/** Records live and dead tokens by their short names. Stores no token itself. */
 export function createCredentials(clock: () => number) {
   const live = new Map<string, Credential>()
   const dead = new Map<string, Credential>()
@@ -41,7 +44,7 @@ export function createCredentials(clock: () => number) {
     return credential
   }
 
-  /** Ends a credential at once; whoever presents it from now on is refused. */
+  /** Ends a credential. From now on every request that presents it is refused. */
   function bury(credential: Credential, state: 'spent' | 'revoked'): void {
     credential.state = state
     live.delete(credential.id)
@@ -57,7 +60,7 @@ export function createCredentials(clock: () => number) {
     return live.get(id) ?? dead.get(id)
   }
 
-  /** The live ones of an account, or of one integration there. */
+  /** Returns the live credentials of an account, or of one integration of that account. */
   function listLive(account: string, clientId?: string): Credential[] {
     const clients = clientId === undefined ? [...(owned.get(account)?.keys() ?? [])] : [clientId]
     const ids = clients.flatMap((client) => [...idsOf(account, client)])
@@ -71,7 +74,7 @@ export function createCredentials(clock: () => number) {
     return ids
   }
 
-  // An account that refreshes every second must not keep the access tokens of yesterday.
+  // An account that refreshes every second must not accumulate expired access tokens.
   function forgetExpired(ids: Set<string>): void {
     for (const id of ids) {
       const credential = live.get(id)

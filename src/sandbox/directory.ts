@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Host, Platform } from './hosts.ts'
+import { PROFILES, PROVIDER_NAMES } from '../provider/profile-table.ts'
+import { type Host, type Platform, ZONES } from './hosts.ts'
 import type { AccountSeed, IntegrationSeed, UserSeed } from './options.ts'
 
 export interface Integration {
@@ -11,14 +12,17 @@ export interface Integration {
   scopes: string[]
   disconnectUrl: string | undefined
   disabled: boolean
-  /** Keys of the accounts that it is installed in. */
+  /** Keys of the accounts in which it is installed. */
   installedIn: Set<string>
-  /** An external integration belongs to the account that it was made in (provider.md 9). */
+  /**
+   * An external integration belongs to the account in which it was created (docs/provider.md, part
+   * 9).
+   */
   onlyAccount: string | undefined
 }
 
 export interface Account {
-  /** Platform and id: ids are unique on one platform only. */
+  /** Platform and id, because ids are unique on one platform only. */
   key: string
   platform: Platform
   accountId: number
@@ -31,29 +35,22 @@ export interface Account {
   users: UserSeed[]
 }
 
-/** What answers at a subdomain that an account has left (provider.md 5). */
+/** The response at a subdomain that an account has left (docs/provider.md, part 5). */
 export type OldHost = '404' | '401' | 'invalid_account'
 
-export type Directory = ReturnType<typeof createDirectory>
-
-const ZONES: Record<Platform, string> = { amocrm: 'amocrm.ru', kommo: 'kommo.com' }
-const API_DOMAINS: Record<Platform, string> = {
-  amocrm: 'api-b.amocrm.ru',
-  kommo: 'api-c.kommo.com',
-}
 const DEFAULT_USERS: UserSeed[] = [
   { login: 'admin@example.com', apiKey: 'sandbox-api-key', administrator: true },
   { login: 'user@example.com', apiKey: 'sandbox-api-key', administrator: false },
 ]
 
-/** Integrations and accounts: who exists, and where an account answers now. */
+/** Stores the integrations and accounts, and the host at which each account responds now. */
 export function createDirectory() {
   const integrations = new Map<string, Integration>()
   const accounts = new Map<string, Account>()
   const bySubdomain = new Map<string, Account>()
   const oldHosts = new Map<string, OldHost>()
 
-  /** Adds an integration, or changes the one with this client id; its installations stay. */
+  /** Adds an integration, or changes the one with this client id. Its installations stay. */
   function addIntegration(seed: IntegrationSeed, onlyAccount?: string): Integration {
     const known = integrations.get(seed.clientId)
     const integration: Integration = {
@@ -73,7 +70,7 @@ export function createDirectory() {
     return integration
   }
 
-  /** Adds an account; throws when its subdomain or id is taken. */
+  /** Adds an account. Throws when its subdomain or id is taken. */
   function addAccount(seed: AccountSeed): Account {
     const { platform } = seed
     const subdomain = seed.subdomain.toLowerCase()
@@ -87,8 +84,8 @@ export function createDirectory() {
       accountId,
       userId: accountId + 1,
       subdomain,
-      zone: seed.zone ?? ZONES[platform],
-      apiDomain: seed.apiDomain ?? API_DOMAINS[platform],
+      zone: seed.zone ?? PROFILES[platform].zones[0],
+      apiDomain: seed.apiDomain ?? PROFILES[platform].sandbox.apiHost,
       name: seed.name ?? `Account ${subdomain}`,
       leads: seed.leads ?? 0,
       users: seed.users ?? DEFAULT_USERS,
@@ -104,7 +101,10 @@ export function createDirectory() {
     bySubdomain.delete(`${account.platform}:${account.subdomain}`)
   }
 
-  /** Moves an account; its old subdomain answers as `oldHost` says until somebody takes it. */
+  /**
+   * Moves an account. Its old subdomain responds as `oldHost` specifies until another account takes
+   * it.
+   */
   function rename(account: Account, subdomain: string, oldHost: OldHost = '404'): void {
     const next = subdomain.toLowerCase()
     if (bySubdomain.has(`${account.platform}:${next}`)) throw new Error(`${next} is taken`)
@@ -124,11 +124,11 @@ export function createDirectory() {
     return host.kind === 'account' ? oldHosts.get(`${host.platform}:${host.subdomain}`) : undefined
   }
 
-  /** Finds an account by id, subdomain or domain; `platform` settles who is meant. */
+  /** Finds an account by id, subdomain or domain. `platform` resolves an ambiguous name. */
   function findAccount(ref: string | number, platform?: Platform): Account | undefined {
     const [label = '', ...zone] = String(ref).toLowerCase().split('.')
-    const wanted = platform ?? platformOf(zone.join('.'))
-    const platforms: Platform[] = wanted === undefined ? ['amocrm', 'kommo'] : [wanted]
+    const wanted = platform ?? ZONES.get(zone.join('.'))
+    const platforms = wanted === undefined ? PROVIDER_NAMES : [wanted]
     for (const each of platforms) {
       const found = accounts.get(`${each}:${label}`) ?? bySubdomain.get(`${each}:${label}`)
       if (found !== undefined) return found
@@ -155,18 +155,13 @@ export function createDirectory() {
   }
 }
 
-/** The account's host: what `referer` carries and the probe confirms. */
+/** Returns the account's host: the value of `referer`, which the probe confirms. */
 export function domainOf(account: Account): string {
   return `${account.subdomain}.${account.zone}`
 }
 
-/** Eight digits, the same on every run. */
-export function defaultAccountId(platform: Platform, subdomain: string): number {
+/** Returns eight digits that are the same on every run. */
+function defaultAccountId(platform: Platform, subdomain: string): number {
   const hash = createHash('sha256').update(`${platform}:${subdomain}`).digest()
   return 10_000_000 + (hash.readUInt32BE(0) % 89_000_000)
-}
-
-function platformOf(zone: string): Platform | undefined {
-  if (zone === 'amocrm.ru') return 'amocrm'
-  return zone === 'kommo.com' || zone === 'amocrm.com' ? 'kommo' : undefined
 }

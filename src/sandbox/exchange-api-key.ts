@@ -7,12 +7,13 @@ import { sendExchanged } from './server-calls.ts'
 import { text } from './token-checks.ts'
 import type { World } from './world.ts'
 
-// Once per five minutes per user and integration (provider.md 6).
+// The limit is one request per five minutes, user and integration (docs/provider.md, part 6).
 const PAUSE_MS = 5 * 60_000
 
 /**
- * `POST /oauth2/exchange_api_key` (provider.md 6): 202 and nothing more; the code comes to the
- * redirect URI from the sandbox's server. Only for an integration that is installed already.
+ * `POST /oauth2/exchange_api_key` (docs/provider.md, part 6): responds 202 without a body. The
+ * sandbox's server sends the code to the redirect URI. Works only for an integration that is
+ * already installed.
  */
 export async function exchangeApiKey(app: FastifyInstance, { world }: { world: World }) {
   const acceptedAt = new Map<string, number>()

@@ -4,7 +4,10 @@ import type { FaultSpec } from './faults.ts'
 import type { Answer, Refusal } from './refusals.ts'
 import { hinted, nginx, plainProblem, unauthorized } from './refusals.ts'
 
-/** Nothing: the request goes on. An answer: it is written as it is. `gone`: nothing is left to do. */
+/**
+ * The effect of a fault: undefined lets the request go on, a response is written as it is, and
+ * `gone` means that the request has ended.
+ */
 export type FaultEffect = Answer | Refusal | 'gone' | undefined
 
 const DEFAULT_DELAY_MS = 1_000
@@ -57,6 +60,10 @@ export function expired(call: Call): FaultEffect {
   const isCode = call.entry?.kind === 'code'
   const hint = isCode ? 'Authorization code has expired' : 'Token has expired'
   return hinted(platformOf(call), isCode ? 400 : 401, hint, 'said_expired', false)
+}
+
+export function compressed(call: Call, { content_encoding }: FaultSpec): FaultEffect {
+  return call.answer && { ...call.answer, coding: content_encoding ?? 'gzip' }
 }
 
 export function keepOldAccess(call: Call): FaultEffect {

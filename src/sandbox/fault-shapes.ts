@@ -7,11 +7,11 @@ import { makeAccessToken } from './tokens.ts'
 
 type Shape = (answer: Answer, call: Call, spec: FaultSpec) => Answer
 
-// More than any client that limits its reads (I7) will take.
+// More than the limit of any client that limits its reads.
 const HUGE_BYTES = 5 * 1024 * 1024
 const HTML = '<!doctype html><html><body><h1>We are under maintenance</h1></body></html>'
 
-/** Answers of odd shape that a client may not fall over. */
+/** Malformed responses that a client must survive. */
 export const faultShapes = new Map<string, Shape>(
   Object.entries<Shape>({
     empty: (answer) => ({ ...answer, body: '' }),
@@ -37,7 +37,10 @@ export const faultShapes = new Map<string, Shape>(
   }),
 )
 
-/** Makes the `body` fault's answer: `shape` first, then `patch`, then `body` and its companions. */
+/**
+ * Builds the response of the fault `body`: applies `shape` first, then `patch`, then `body`,
+ * `content_type` and `status`.
+ */
 export function oddAnswer(call: Call, spec: FaultSpec): Answer | undefined {
   if (call.answer === undefined) return undefined
   const shape = faultShapes.get(spec.shape ?? '')
@@ -50,7 +53,7 @@ export function oddAnswer(call: Call, spec: FaultSpec): Answer | undefined {
   }
 }
 
-/** Sets the given fields of a JSON body; null takes a field away. */
+/** Sets fields of a JSON body. Null removes a field. */
 function patched(answer: Answer, patch: Record<string, unknown>): Answer {
   const fields = Object.entries({ ...JSON.parse(answer.body), ...patch })
   const kept = fields.filter(([, value]) => value !== null)

@@ -7,16 +7,18 @@ import type { FaultSpec } from './faults.ts'
 import { nginx, notFound, tooManyRequests, unauthorized, wrongClient } from './refusals.ts'
 
 /**
- * Where in a request a fault acts. `before_spend` comes after the checks have passed, `refusal`
- * when the probe is about to say dead, `after_spend` once the token is spent, `answer` when a
- * success is about to be written.
+ * The point of a request at which a fault acts. `arrival`: before the checks. `before_spend`: after
+ * the checks have passed. `refusal`: when the probe is about to report a dead token. `after_spend`:
+ * when the token has been spent. `answer`: when a success is about to be written.
  */
 export type FaultPoint = 'arrival' | 'before_spend' | 'refusal' | 'after_spend' | 'answer'
 
 export interface FaultKind {
   point: FaultPoint
   endpoints: readonly Endpoint[]
-  /** At account hosts only: the API host knows better (provider.md 5). */
+  /**
+   * Acts at account hosts only, because the API host knows the new name (docs/provider.md, part 5).
+   */
   accountHostOnly?: true
   does: string
   apply(call: Call, spec: FaultSpec): FaultEffect | Promise<FaultEffect>
@@ -55,7 +57,7 @@ export const faultTable = new Map<string, FaultKind>(
     delay_before_spend: {
       point: 'arrival',
       endpoints: ALL,
-      does: 'waits delay_ms, then checks, spends and answers, whoever still listens',
+      does: 'waits delay_ms, then checks, spends and answers, even after a hang-up',
       apply: effects.wait,
     },
     delay_after_spend: {
@@ -141,32 +143,38 @@ export const faultTable = new Map<string, FaultKind>(
     revoked: {
       point: 'before_spend',
       endpoints: ALL,
-      does: 'says of a good token that it is revoked',
+      does: 'reports a good token as revoked',
       apply: effects.revoked,
     },
     refresh_token_expired: {
       point: 'before_spend',
       endpoints: TOKEN,
-      does: 'says of a good token that it has expired',
+      does: 'reports a good token as expired',
       apply: effects.expired,
     },
     old_access_token_survives: {
       point: 'before_spend',
       endpoints: TOKEN,
-      does: 'the old access token lives on after this refresh',
+      does: 'the old access token stays valid after this refresh',
       apply: effects.keepOldAccess,
     },
     probe_lies_alive: {
       point: 'refusal',
       endpoints: PROBE,
-      does: 'the probe says 200 for a dead token of a known account',
+      does: 'the probe responds 200 to a dead token of a known account',
       apply: effects.lieAlive,
     },
     probe_lies_dead: {
       point: 'before_spend',
       endpoints: PROBE,
-      does: 'the probe says 401 for a live token',
+      does: 'the probe responds 401 to a live token',
       apply: () => unauthorized('probe_lied_dead'),
+    },
+    compressed: {
+      point: 'answer',
+      endpoints: ALL,
+      does: 'compresses a success by content_encoding, though nobody asked for it; default gzip',
+      apply: effects.compressed,
     },
     body: {
       point: 'answer',

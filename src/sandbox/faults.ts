@@ -5,17 +5,17 @@ import type { FaultPoint } from './fault-table.ts'
 import { faultTable } from './fault-table.ts'
 import { createPrng } from './prng.ts'
 
-/** A fault as it is switched on; the table says what each does. */
+/** An active fault, as a caller switched it on. `fault-table.ts` describes each fault. */
 export const FaultSpec = Type.Object(
   {
     fault: Type.String(),
-    /** Subdomain, domain or id; absent = every account. */
+    /** Subdomain, domain or id. Absent: every account. */
     account: Type.Optional(Type.Union([Type.Integer(), Type.String()])),
     client_id: Type.Optional(Type.String()),
     endpoint: Type.Optional(
       Type.Union([Type.Literal('token'), Type.Literal('probe'), Type.Literal('api')]),
     ),
-    /** How often it fires; absent = until it is switched off. */
+    /** Number of times it fires. Absent: until it is switched off. */
     times: Type.Optional(Type.Integer({ minimum: 1 })),
     probability: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
     seed: Type.Optional(Type.Integer()),
@@ -25,6 +25,14 @@ export const FaultSpec = Type.Object(
     status: Type.Optional(Type.Integer({ minimum: 200, maximum: 599 })),
     body: Type.Optional(Type.String()),
     content_type: Type.Optional(Type.String()),
+    content_encoding: Type.Optional(
+      Type.Union([
+        Type.Literal('gzip'),
+        Type.Literal('deflate'),
+        Type.Literal('br'),
+        Type.Literal('zstd'),
+      ]),
+    ),
     shape: Type.Optional(Type.String()),
     patch: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     account_id: Type.Optional(Type.Integer()),
@@ -41,7 +49,7 @@ export interface ActiveFault {
   random: () => number
 }
 
-/** What a request is, as far as choosing faults goes. */
+/** The facts about a request that decide which faults fire. */
 export interface FaultFacts {
   endpoint: Endpoint
   clientId: string | undefined
@@ -49,17 +57,21 @@ export interface FaultFacts {
   isAccount: (ref: string | number) => boolean
 }
 
-/** The faults now on, in the order in which they were given. */
-export function createFaults() {
+/**
+ * Keeps the active faults, in the order in which they were given.
+ *
+ * @param defaultSeed for faults that name no seed
+ */
+export function createFaults(defaultSeed: number) {
   let active: ActiveFault[] = []
 
-  /** Replaces all; throws for an unknown name, and nothing is changed then. */
+  /** Replaces all faults. An unknown name throws and changes nothing. */
   function set(specs: FaultSpec[]): void {
-    active = specs.map(activate)
+    active = specs.map((spec) => activate(spec, defaultSeed))
   }
 
   function add(specs: FaultSpec[]): void {
-    active = [...active, ...specs.map(activate)]
+    active = [...active, ...specs.map((spec) => activate(spec, defaultSeed))]
   }
 
   function clear(): void {
@@ -67,8 +79,8 @@ export function createFaults() {
   }
 
   /**
-   * Gives those that fire here and now, one by one: a fault that ends the request leaves the ones
-   * behind it for the next, so a list of `times: 1` is a script.
+   * Yields the faults that fire at this point, one by one. When a fault ends the request, the later
+   * ones stay for the next request, so a list of faults with `times: 1` is a script.
    */
   function* take(point: FaultPoint, facts: FaultFacts): Generator<FaultSpec> {
     for (const fault of active) {
@@ -83,13 +95,13 @@ export function createFaults() {
   return { set, add, clear, take, list: (): readonly ActiveFault[] => active }
 }
 
-function activate(spec: FaultSpec): ActiveFault {
+function activate(spec: FaultSpec, defaultSeed: number): ActiveFault {
   if (!faultTable.has(spec.fault)) throw new Error(`no fault is called ${spec.fault}`)
   if (spec.shape !== undefined && !faultShapes.has(spec.shape)) {
     throw new Error(`no shape is called ${spec.shape}`)
   }
   const remaining = spec.times ?? Number.POSITIVE_INFINITY
-  return { spec, remaining, fired: 0, random: createPrng(spec.seed ?? 1) }
+  return { spec, remaining, fired: 0, random: createPrng(spec.seed ?? defaultSeed) }
 }
 
 function isDue({ spec, remaining }: ActiveFault, point: FaultPoint, facts: FaultFacts): boolean {

@@ -24,10 +24,8 @@ export interface PairLifetimes {
   refreshTtlSeconds?: number | undefined
 }
 
-export type Grants = ReturnType<typeof createGrants>
-
 /**
- * Every code and token, and what became of it. Issuing, spending and revoking are synchronous:
+ * Records every code and token with its state. Issuing, spending and revoking are synchronous, so
  * two requests can never both spend one token.
  */
 export function createGrants(settings: Settings) {
@@ -41,14 +39,16 @@ export function createGrants(settings: Settings) {
     return issueOpaque('code', account, integration, nextGrant(), settings.codeTtlSeconds)
   }
 
-  /** Spends a code: a new grant and its first pair. The code is dead before this returns. */
+  /**
+   * Spends a code and issues a new grant with its first pair. The code is dead before this returns.
+   */
   function exchange(code: Credential, account: Account, integration: Integration): Pair {
     credentials.bury(code, 'spent')
     if (settings.reauthorizationRevokes) revoke(account, integration.clientId)
     return issuePair(account, integration, code.grantId)
   }
 
-  /** Spends a refresh token: the old pair is dead before this returns. */
+  /** Spends a refresh token and issues a new pair. The old pair is dead before this returns. */
   function refresh(
     token: Credential,
     account: Account,
@@ -63,17 +63,17 @@ export function createGrants(settings: Settings) {
     return issuePair(account, integration, token.grantId)
   }
 
-  /** A pair that no consent preceded, for import tests. */
+  /** Issues a pair without a consent, for import tests. */
   function mintPair(account: Account, integration: Integration, lifetimes?: PairLifetimes): Pair {
     return issuePair(account, integration, nextGrant(), lifetimes)
   }
 
-  /** An access token without a refresh token (provider.md 10). */
+  /** Issues an access token without a refresh token (docs/provider.md, part 10). */
   function mintLongLived(account: Account, integration: Integration, ttlSeconds: number): string {
     return issueAccess(account, integration, nextGrant(), ttlSeconds)
   }
 
-  /** Finds what a presented code or refresh token is; undefined is garbage. */
+  /** Finds the record of a code or refresh token. Returns undefined for garbage. */
   function findOpaque(token: string, kind: 'code' | 'refresh_token'): Credential | undefined {
     const known = credentials.find(token)
     if (known !== undefined) return known.kind === kind ? known : undefined
@@ -84,13 +84,13 @@ export function createGrants(settings: Settings) {
     return { ...createCredential(tokenId(token), seed), state: 'spent' }
   }
 
-  /** Finds a live, unexpired access token. */
+  /** Finds a live access token that has not expired. */
   function findAccess(token: string): Credential | undefined {
     const found = credentials.find(token)
     return found?.kind === 'access_token' && found.expiresAt > clock() ? found : undefined
   }
 
-  /** The live refresh tokens of an account at one integration, by their short names. */
+  /** Returns the short names of the live refresh tokens of an account at one integration. */
   function liveRefreshTokens(account: Account, clientId: string): string[] {
     return credentials
       .listLive(account.key, clientId)
@@ -98,14 +98,17 @@ export function createGrants(settings: Settings) {
       .map(({ id }) => id)
   }
 
-  /** Kills every live token of an account, or of one integration there; says how many. */
+  /**
+   * Revokes every live token of an account, or of one integration of that account. Returns the
+   * number.
+   */
   function revoke(account: Account, clientId?: string): number {
     const found = credentials.listLive(account.key, clientId)
     for (const credential of found) credentials.bury(credential, 'revoked')
     return found.length
   }
 
-  /** Lets live tokens of the given kinds run out now; says how many. */
+  /** Expires live tokens of the given kinds. Returns the number. */
   function expire(account: Account, kinds: CredentialKind[], clientId?: string): number {
     const live = credentials.listLive(account.key, clientId)
     const found = live.filter(({ kind }) => kinds.includes(kind))
@@ -113,7 +116,7 @@ export function createGrants(settings: Settings) {
     return found.length
   }
 
-  /** The pair issued last, of each integration that the account has granted. */
+  /** Returns the latest pair of each integration that the account has granted. */
   function currentPairs(account: Account): CurrentPair[] {
     return [...(current.get(account.key)?.values() ?? [])]
   }
@@ -193,7 +196,7 @@ export function createGrants(settings: Settings) {
   }
 }
 
-/** The claims of an access token for this account (provider.md 7). */
+/** Builds the claims of an access token for this account (docs/provider.md, part 7). */
 export function accessClaims(
   account: Account,
   integration: Integration,

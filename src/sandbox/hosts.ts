@@ -1,6 +1,11 @@
-export type Platform = 'amocrm' | 'kommo'
+import { PROFILES, PROVIDER_NAMES, type ProviderName } from '../provider/profile-table.ts'
 
-/** Who is spoken to, told by the `Host` header alone: the sandbox has one address for all of them. */
+export type Platform = ProviderName
+
+/**
+ * The party that a request addresses, read from its `Host` header. The sandbox serves all of them
+ * at one address.
+ */
 export type Host =
   | { kind: 'account'; platform: Platform; subdomain: string; name: string }
   | { kind: 'api'; platform: Platform; name: string }
@@ -8,11 +13,12 @@ export type Host =
   | { kind: 'loopback'; name: string }
   | { kind: 'unknown'; name: string }
 
-const ZONES: Record<string, Platform> = {
-  'amocrm.ru': 'amocrm',
-  'kommo.com': 'kommo',
-  'amocrm.com': 'kommo',
-}
+/** A domain whose subdomains are accounts. */
+export type Zone = (typeof PROFILES)[ProviderName]['zones'][number]
+
+export const ZONES: ReadonlyMap<string, Platform> = new Map(
+  PROVIDER_NAMES.flatMap((name) => PROFILES[name].zones.map((zone) => [zone, name] as const)),
+)
 const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]', '::1'])
 
 /**
@@ -23,16 +29,17 @@ const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]', '::1'])
 export function parseHost(header: string | undefined): Host {
   const name = (header ?? '').toLowerCase().replace(/:\d+$/, '')
   if (LOOPBACK.has(name)) return { kind: 'loopback', name }
-  const match = /^(?:([a-z0-9-]+)\.)?(amocrm\.ru|kommo\.com|amocrm\.com)$/.exec(name)
-  const platform = ZONES[match?.[2] ?? '']
-  if (platform === undefined) return { kind: 'unknown', name }
-  const label = match?.[1]
+  const zone = [...ZONES.keys()].find((each) => name === each || name.endsWith(`.${each}`))
+  const platform = ZONES.get(zone ?? '')
+  if (zone === undefined || platform === undefined) return { kind: 'unknown', name }
+  const label = name === zone ? undefined : name.slice(0, -zone.length - 1)
+  if (label !== undefined && !/^[a-z0-9-]+$/.test(label)) return { kind: 'unknown', name }
   if (label === undefined || label === 'www') return { kind: 'site', platform, name }
   if (/^api(-[a-z0-9]+)?$/.test(label)) return { kind: 'api', platform, name }
   return { kind: 'account', platform, subdomain: label, name }
 }
 
-/** Tells whether a URL leads to this machine; the sandbox calls nobody else. */
+/** Returns whether a URL leads to this machine. The sandbox calls no other host. */
 export function isLoopback(url: string): boolean {
   return URL.canParse(url) && LOOPBACK.has(new URL(url).hostname)
 }

@@ -1,18 +1,18 @@
 export interface Limits {
-  /** Calls per second and integration (provider.md 11). */
+  /** Calls per second and integration (docs/provider.md, part 11). */
   perIntegration: number
-  /** Calls per second and account (provider.md 11). */
+  /** Calls per second and account (docs/provider.md, part 11). */
   perAccount: number
-  /** Refusals within a minute after which everything is answered 403 HTML. */
+  /** Number of refusals within a minute that starts a block: every call gets 403 with HTML. */
   blockAfter: number
-  /** How long that lasts: the real one may last hours. */
+  /** Duration of a block. A real one may last hours. */
   blockMs: number
 }
 
-export type LimitVerdict = 'passed' | 'too_many_requests' | 'blocked'
+export type LimitResult = 'passed' | 'too_many_requests' | 'blocked'
 
 interface Lane {
-  /** Times of the calls that passed within the last second. */
+  /** Times of the calls that were accepted within the last second. */
   passed: number[]
   refused: number[]
   blockedUntil: number
@@ -22,7 +22,10 @@ const DEFAULTS: Limits = { perIntegration: 7, perAccount: 50, blockAfter: 10, bl
 const SECOND_MS = 1_000
 const MINUTE_MS = 60_000
 
-/** Counts calls per integration and account in a sliding second; off when `limits` is false. */
+/**
+ * Counts calls per integration and account in a sliding second. Does nothing when `limits` is
+ * false.
+ */
 export function createLimiter(limits: Partial<Limits> | false | undefined, clock: () => number) {
   let current = resolve(limits)
   const lanes = new Map<string, Lane>()
@@ -32,7 +35,7 @@ export function createLimiter(limits: Partial<Limits> | false | undefined, clock
     lanes.clear()
   }
 
-  function take(clientId: string | undefined, account: string | undefined): LimitVerdict {
+  function take(clientId: string | undefined, account: string | undefined): LimitResult {
     if (current === false) return 'passed'
     const now = clock()
     const own = clientId === undefined ? undefined : lane(`integration ${clientId}`)
@@ -67,7 +70,7 @@ function isFull(lane: Lane | undefined, perSecond: number, now: number): boolean
   return lane.passed.length >= perSecond
 }
 
-function refuse(lane: Lane | undefined, limits: Limits, now: number): LimitVerdict {
+function refuse(lane: Lane | undefined, limits: Limits, now: number): LimitResult {
   if (lane === undefined) return 'too_many_requests'
   lane.refused = [...lane.refused.filter((at) => at > now - MINUTE_MS), now]
   if (lane.refused.length <= limits.blockAfter) return 'too_many_requests'

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Platform } from './hosts.ts'
+import type { Platform, Zone } from './hosts.ts'
 import { isLoopback } from './hosts.ts'
 import type { Limits } from './limits.ts'
 
@@ -10,9 +10,9 @@ export interface IntegrationSeed {
   redirectUri: string
   name?: string
   scopes?: string[]
-  /** Where the disconnect hook goes when the request names no other place. */
+  /** Target of the disconnect hook when the request names no other one. */
   disconnectUrl?: string
-  /** A disabled integration's tokens are refused as revoked (provider.md 3). */
+  /** The tokens of a disabled integration are refused as revoked (docs/provider.md, part 3). */
   disabled?: boolean
 }
 
@@ -23,16 +23,16 @@ export interface AccountSeed {
   accountId?: number
   name?: string
   /** Older Kommo accounts live at `{sub}.amocrm.com`. */
-  zone?: 'amocrm.ru' | 'kommo.com' | 'amocrm.com'
+  zone?: Zone
   apiDomain?: string
-  /** How many leads `/api/v4/leads` has; 0 answers 204. */
+  /** Number of leads in `/api/v4/leads`. With 0 the response is 204. */
   leads?: number
   users?: UserSeed[]
 }
 
 export interface UserSeed {
   login: string
-  /** For exchange_api_key (provider.md 6). */
+  /** For exchange_api_key (docs/provider.md, part 6). */
   apiKey: string
   administrator: boolean
 }
@@ -46,19 +46,28 @@ export interface SandboxOptions {
   refreshTtlSeconds?: number
   /** Default 1,200: 20 minutes. */
   codeTtlSeconds?: number
-  /** The old access token works on after a refresh; default false: it dies (provider.md 3). */
+  /**
+   * The old access token stays valid after a refresh. Default false: it dies (docs/provider.md,
+   * part 3).
+   */
   oldAccessTokenSurvives?: boolean
-  /** A new consent revokes the older grants of the same integration and account; default false. */
+  /** A new consent revokes the older grants of the same integration and account. Default false. */
   reauthorizationRevokes?: boolean
-  /** Calls per second; `false` switches limiting off. */
+  /** Calls per second. `false` switches limits off. */
   limits?: Partial<Limits> | false
-  /** Every call that the sandbox's server makes connects here instead; must be loopback. */
+  /** Origin that all calls of the sandbox's own server connect to instead. Must be loopback. */
   callbackOrigin?: string
-  /** How long an install callback may take: 3,000 (provider.md 2). */
+  /** Time limit of an install callback. Default 3,000 (docs/provider.md, part 2). */
   installBudgetMs?: number
-  /** Entries that the books hold before the oldest are dropped; default 200,000. */
+  /** Number of entries in the books before the oldest are dropped. Default 200,000. */
   booksSize?: number
-  /** Milliseconds since 1970; lifetimes, limits and books go by it. */
+  /**
+   * Seed for faults with a probability: the same seed fires them at the same requests. Default 1.
+   */
+  seed?: number
+  /** Serves https with its own certificate (see certificate.ts). */
+  https?: { key: string; cert: string }
+  /** Milliseconds since 1970. Used for lifetimes, limits and books. */
   clock?: () => number
   logger?: FastifyBaseLogger
 }
@@ -72,10 +81,13 @@ export interface Settings {
   callbackOrigin: string | undefined
   installBudgetMs: number
   booksSize: number
+  seed: number
   clock: () => number
 }
 
-/** Fills in the defaults of provider.md; throws when `callbackOrigin` leaves this machine. */
+/**
+ * Fills in the defaults of docs/provider.md. Throws when `callbackOrigin` is not on this machine.
+ */
 export function resolveSettings(options: SandboxOptions): Settings {
   const { callbackOrigin } = options
   if (callbackOrigin !== undefined && !isLoopback(callbackOrigin)) {
@@ -90,6 +102,7 @@ export function resolveSettings(options: SandboxOptions): Settings {
     callbackOrigin,
     installBudgetMs: options.installBudgetMs ?? 3_000,
     booksSize: options.booksSize ?? 200_000,
+    seed: options.seed ?? 1,
     clock: options.clock ?? Date.now,
   }
 }

@@ -10,33 +10,31 @@ export interface OutboundCall {
   contentType?: string
 }
 
-/** What became of a call; the query is left out, since it carries the code. */
+/** The result of a call. Omits the query, which contains the code. */
 export interface OutboundResult {
   seq: number
   purpose: OutboundCall['purpose']
   at: number
   to: string
-  /** Undefined when no answer came within the budget. */
+  /** Undefined when no response came within the time limit. */
   status: number | undefined
   error: string | undefined
   ms: number
 }
 
-export type Outbound = ReturnType<typeof createOutbound>
-
 const REMEMBERED = 1_000
 
 /**
- * The calls that the provider's own server makes: once, never again, no redirect followed, and
- * to this machine only.
+ * Makes the calls of the provider's own server: each once, without repeats or redirects, and only
+ * to this machine.
  *
- * @param origin where all of them connect instead, with the meant host in `Host`
+ * @param origin replaces the origin of every call; the intended host is sent in `Host`
  */
 export function createOutbound(origin: string | undefined, clock: () => number) {
   const results: OutboundResult[] = []
   let lastSeq = 0
 
-  /** Makes a call and reports it; throws only when the address is not of this machine. */
+  /** Makes a call and reports its result. Throws only when the address is not on this machine. */
   async function send(call: OutboundCall): Promise<OutboundResult> {
     const target = targetOf(call.url)
     const at = clock()

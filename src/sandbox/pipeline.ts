@@ -3,12 +3,12 @@ import { write } from './call.ts'
 import type { FaultEffect } from './fault-effects.ts'
 import type { FaultPoint } from './fault-table.ts'
 import { faultTable } from './fault-table.ts'
-import type { LimitVerdict } from './limits.ts'
+import type { LimitResult } from './limits.ts'
 import type { Answer, Refusal } from './refusals.ts'
 import { nginx, tooManyRequests } from './refusals.ts'
 
 /**
- * Lets the faults of a point act.
+ * Applies the faults of a point.
  *
  * @returns true when one of them has ended the request: nothing more may be written
  */
@@ -31,31 +31,35 @@ export async function faultsAt(point: FaultPoint, call: Call): Promise<boolean> 
   return false
 }
 
-/** Writes a refusal, and notes it in the books. */
+/** Writes a refusal and records it in the books. */
 export async function refuse(call: Call, refusal: Refusal): Promise<void> {
   settle(call, refusal.outcome)
   const { credential, endpoint, entry } = call
   const isProven = refusal.provesUnspent && credential?.state === 'live' && endpoint === 'token'
-  // Before the write: the client may be back before this process hears that the write is done.
+  // Before the write, because the client may return before this process learns that the write is
+  // done.
   const isHeard = !call.isMute && !call.reply.raw.destroyed
   if (isProven && isHeard && entry !== undefined) credential.doubtfulSends.delete(entry.seq)
   await write(call, refusal)
 }
 
-/** Writes a success, unless a fault has another idea of it. */
+/** Writes a success, unless a fault changes it or ends the request. */
 export async function succeed(call: Call, answer: Answer): Promise<void> {
   call.answer = answer
   if (await faultsAt('answer', call)) return
   await write(call, call.answer)
 }
 
-/** The refusal of a limiter's verdict, if it is one (provider.md 11). */
-export function limitRefusal(verdict: LimitVerdict): Refusal | undefined {
-  if (verdict === 'passed') return undefined
-  return verdict === 'blocked' ? nginx(403) : tooManyRequests()
+/**
+ * Returns the refusal for the result of the limiter (docs/provider.md, part 11). Undefined: the
+ * call passed.
+ */
+export function limitRefusal(result: LimitResult): Refusal | undefined {
+  if (result === 'passed') return undefined
+  return result === 'blocked' ? nginx(403) : tooManyRequests()
 }
 
-/** Notes how a request ended. */
+/** Records the outcome of a request. */
 export function settle(call: Call, outcome: string): void {
   if (call.entry === undefined) return
   call.entry.outcome = outcome

@@ -1,8 +1,8 @@
 /**
- * A small seeded generator (mulberry32): the same seed gives the same faults, so a failed run can
- * be run again.
+ * Creates a small seeded generator (mulberry32). The same seed gives the same faults, so a failed
+ * run can be repeated.
  *
- * @returns a function that gives numbers in [0, 1)
+ * @returns a function that returns numbers in [0, 1)
  */
 export function createPrng(seed: number): () => number {
   let state = seed >>> 0

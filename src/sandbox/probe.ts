@@ -10,8 +10,9 @@ import { tokenId } from './tokens.ts'
 import type { World } from './world.ts'
 
 /**
- * `GET /oauth2/account/current/subdomain` (provider.md 4): says whether a refresh token lives, and
- * where its account is now, and spends nothing. Answers at account hosts and at the API host.
+ * Registers `GET /oauth2/account/current/subdomain` (docs/provider.md, part 4): reports whether a
+ * refresh token is alive and the account's current host, and spends nothing. Responds at account
+ * hosts and at the API host.
  */
 export async function probe(app: FastifyInstance, { world }: { world: World }) {
   app.get('/oauth2/account/current/subdomain', async (request, reply) => {

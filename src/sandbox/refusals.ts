@@ -1,37 +1,44 @@
+import { PROFILES } from '../provider/profile-table.ts'
 import type { Platform } from './hosts.ts'
 
-/** What the sandbox writes: always text, made here to the byte. */
+/** A response of the sandbox. The body is text, so that it is the same to the byte. */
 export interface Answer {
   status: number
   contentType: string
   body: string
+  /** Compresses the body on its way, as a proxy in front of the provider may. */
+  coding?: ContentCoding | undefined
 }
 
-/** A refusal: its answer, and the word for it in the books. */
+/** The content codings of a proxy (RFC 9110 §8.4.1). */
+export type ContentCoding = 'gzip' | 'deflate' | 'br' | 'zstd'
+
+/** A refusal: its response, and its outcome in the books. */
 export interface Refusal extends Answer {
   outcome: string
-  /** The client can see from it that the token was not spent (provider.md 3). */
+  /** The refusal proves to the client that the token was not spent (docs/provider.md, part 3). */
   provesUnspent: boolean
 }
 
 const PROBLEM = 'application/problem+json'
 const TITLES = {
-  amocrm: {
-    type: 'https://developers.amocrm.ru/v3/errors/OAuthProblemJson',
+  ru: {
     request: [
       'Некорректный запрос',
       'В запросе отсутствует ряд параметров или параметры невалидны',
     ],
     client: ['Некорректный клиент', 'Авторизация клиента не прошла'],
   },
-  kommo: {
-    type: 'https://developers.kommo.com/v3/errors/OAuthProblemJson',
+  en: {
     request: ['Invalid request', 'Some parameters are missing in the request or are invalid'],
     client: ['Invalid client', 'Client authorization failed'],
   },
 } as const
 
-/** The token endpoint's refusal with a hint; keys in the order in which they were seen. */
+/**
+ * Builds a refusal of the token endpoint with a hint. The keys have the order of the real
+ * responses.
+ */
 export function hinted(
   platform: Platform,
   status: 400 | 401,
@@ -39,14 +46,16 @@ export function hinted(
   outcome: string,
   provesUnspent = true,
 ): Refusal {
-  const { type, request } = TITLES[platform]
+  const { problemType: type, language } = PROFILES[platform].sandbox
+  const { request } = TITLES[language]
   const body = { hint, title: request[0], type, status, detail: request[1] }
   return { ...problem(status, body), outcome, provesUnspent }
 }
 
-/** Unknown client or wrong secret: 401, a title, no hint. */
+/** Unknown client or wrong secret: 401 with a title and no hint. */
 export function wrongClient(platform: Platform): Refusal {
-  const { type, client } = TITLES[platform]
+  const { problemType: type, language } = PROFILES[platform].sandbox
+  const { client } = TITLES[language]
   const body = { title: client[0], type, status: 401, detail: client[1] }
   return { ...problem(401, body), outcome: 'wrong_client', provesUnspent: true }
 }
@@ -56,19 +65,22 @@ export function notFound(): Refusal {
   return { ...answer, outcome: 'no_such_account', provesUnspent: true }
 }
 
-/** 401 with no hint: a renamed account, or the API's word for a dead token (provider.md 12). */
+/**
+ * 401 without a hint: a renamed account, or the API's response to a dead token (docs/provider.md,
+ * part 12).
+ */
 export function unauthorized(outcome: string): Refusal {
   const detail = 'Token is invalid or the account does not exist.'
   const answer = plainProblem(401, 'Unauthorized', detail)
   return { ...answer, outcome, provesUnspent: true }
 }
 
-/** The API's own problem+json, which points to httpstatus.es. */
+/** The API's own problem+json, which refers to httpstatus.es. */
 export function plainProblem(status: number, title: string, detail: string): Answer {
   return problem(status, { title, type: `https://httpstatus.es/${status}`, status, detail })
 }
 
-/** Too many requests: 429, and the body is no JSON. */
+/** Too many requests: 429 with a body that is not JSON. */
 export function tooManyRequests(): Refusal {
   const answer = {
     status: 429,
@@ -78,7 +90,9 @@ export function tooManyRequests(): Refusal {
   return { ...answer, outcome: 'too_many_requests', provesUnspent: true }
 }
 
-/** nginx answers where the application does not: 403 when blocked, 502 and 504 in trouble. */
+/**
+ * nginx responds in place of the application: 403 for a blocked client, 502 and 504 for a failure.
+ */
 export function nginx(status: 403 | 502 | 504): Refusal {
   const title = { 403: '403 Forbidden', 502: '502 Bad Gateway', 504: '504 Gateway Time-out' }[
     status

@@ -16,18 +16,20 @@ import { createWorld } from './world.ts'
 
 export interface Sandbox {
   app: FastifyInstance
-  /** Everything it knows: `addIntegration`, `addAccount`, `grants`, `faults`, `books`, … */
+  /** The state of the sandbox: `addIntegration`, `addAccount`, `grants`, `faults`, `books`, … */
   world: World
-  /** Port 0 takes a free one; returns the origin, such as `http://127.0.0.1:3002`. */
+  /**
+   * Listens and returns the origin, such as `http://127.0.0.1:3002`. Port 0 chooses a free port.
+   */
   listen(address?: { port?: number; host?: string }): Promise<string>
-  /** Ends open connections too, the silent ones included. */
+  /** Closes open connections too, including silent ones. */
   close(): Promise<void>
 }
 
 /**
- * Builds the provider as it really behaves (provider.md), in memory, for the demo and for tests.
+ * Builds the provider as docs/provider.md describes it, in memory, for the demo and tests.
  *
- * @throws when `callbackOrigin` is no loopback origin
+ * @throws when `callbackOrigin` is not a loopback origin
  * @example
  * const sandbox = await buildSandbox({ accounts: [{ platform: 'amocrm', subdomain: 'demo' }] })
  * const origin = await sandbox.listen({ port: 0 })
@@ -36,6 +38,7 @@ export async function buildSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const world = createWorld(options)
   const app = Fastify({
     ...(options.logger === undefined ? {} : { loggerInstance: options.logger }),
+    ...(options.https === undefined ? {} : { https: options.https }),
     // The default request log prints the URL, and with it the code.
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
@@ -76,7 +79,7 @@ export async function buildSandbox(options: SandboxOptions = {}): Promise<Sandbo
 
 function answerError(error: unknown, _request: unknown, reply: FastifyReply) {
   const { status, message } = describe(error)
-  // The detail of a fault of the sandbox itself stays in the log.
+  // The detail of a failure of the sandbox itself stays in the log.
   if (status >= 500) reply.log.error({ error: message }, 'request failed')
   const detail = status >= 500 ? 'The sandbox failed.' : message
   return send(

@@ -12,26 +12,32 @@ export interface ExternalRequest {
   name: string
   scopes: string[]
   encoding: 'json' | 'form'
-  /** How `scopes` is written: both have been seen (provider.md 9). */
+  /** The encoding of `scopes`. Real requests use both (docs/provider.md, part 9). */
   scopesAs: 'array' | 'string'
 }
 
 export interface ExternalResult {
   call: OutboundResult
-  /** Undefined when the secrets were not answered with exactly 200. */
+  /** Undefined when the response to the secrets was not exactly 200. */
   integration: Integration | undefined
   redirectUrl: string | undefined
 }
 
-// Our own guess of a webhook's patience; nothing but the install's three seconds is documented.
+// An estimate of a webhook's time limit. Only the install callback's three seconds are documented.
 const HOOK_BUDGET_MS = 5_000
 
-/** The signature of the disconnect hook: lower-case hex HMAC-SHA256 (provider.md 8). */
+/**
+ * Returns the signature of the disconnect hook: HMAC-SHA256 in lower-case hex (docs/provider.md,
+ * part 8).
+ */
 export function signDisconnect(clientSecret: string, clientId: string, accountId: number): string {
   return createHmac('sha256', clientSecret).update(`${clientId}|${accountId}`).digest('hex')
 }
 
-/** Installs an integration inside the CRM: one GET, three seconds, never again (provider.md 2). */
+/**
+ * Installs an integration inside the CRM: one GET with a limit of three seconds, never repeated
+ * (docs/provider.md, part 2).
+ */
 export function sendInstall(world: World, integration: Integration, account: Account) {
   const code = world.grants.issueCode(account, integration)
   return world.outbound.send({
@@ -42,7 +48,7 @@ export function sendInstall(world: World, integration: Integration, account: Acc
   })
 }
 
-/** The code that exchange_api_key promised, sent by the server (provider.md 6). */
+/** Sends the code of exchange_api_key from the server (docs/provider.md, part 6). */
 export function sendExchanged(
   world: World,
   integration: Integration,
@@ -58,7 +64,7 @@ export function sendExchanged(
   })
 }
 
-/** The disconnect hook. `signature` stands in for the true one, to try a forgery. */
+/** Sends the disconnect hook. `signature` replaces the true one, to test a forgery. */
 export function sendDisconnect(
   world: World,
   integration: Integration,
@@ -81,8 +87,8 @@ export function sendDisconnect(
 }
 
 /**
- * The button that creates an integration (provider.md 9): makes one in the account, POSTs its
- * secrets, and goes on to the callback only when the answer was exactly 200.
+ * Presses the button that creates an integration (docs/provider.md, part 9): creates one in the
+ * account, POSTs its secrets, and continues to the callback only when the response was exactly 200.
  */
 export async function createExternal(
   world: World,

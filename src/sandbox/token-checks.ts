@@ -7,7 +7,10 @@ import type { World } from './world.ts'
 
 export type TokenFields = Record<string, unknown>
 
-/** The guide's `/oauth/token` takes the account from the token, and a refresh without redirect URI. */
+/**
+ * The Kommo guide's `/oauth/token` finds the account by the token, and refreshes without a redirect
+ * URI.
+ */
 export type TokenRoute = 'account_host' | 'any_host'
 
 export interface Passed {
@@ -27,8 +30,8 @@ interface Checked {
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 /**
- * The token endpoint's checks, in the provider's order: client, redirect URI, account host, code
- * or refresh token (provider.md 3). Changes nothing.
+ * Runs the checks of the token endpoint in the provider's order: client, redirect URI, account
+ * host, code or refresh token (docs/provider.md, part 3). Changes nothing.
  */
 export function checkTokenCall(
   world: World,
@@ -52,7 +55,7 @@ export function checkTokenCall(
   return { integration, account, credential }
 }
 
-/** The code or refresh token that a call presents, and what the sandbox knows of it. */
+/** The code or refresh token of a call, and the sandbox's record of it. */
 export function presented(world: World, fields: TokenFields) {
   const kind = fields.grant_type === 'authorization_code' ? 'code' : 'refresh_token'
   const token = text(fields[kind])

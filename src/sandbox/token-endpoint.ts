@@ -10,7 +10,10 @@ import { checkTokenCall, presented, text } from './token-checks.ts'
 import { tokenId } from './tokens.ts'
 import type { World } from './world.ts'
 
-/** `POST /oauth2/access_token` (provider.md 3) and the Kommo guide's `POST /oauth/token`. */
+/**
+ * Registers `POST /oauth2/access_token` (docs/provider.md, part 3) and the Kommo guide's `POST
+ * /oauth/token`.
+ */
 export async function tokenEndpoint(app: FastifyInstance, { world }: { world: World }) {
   app.post('/oauth2/access_token', (request, reply) => serve(request, reply, 'account_host'))
   app.post('/oauth/token', (request, reply) => serve(request, reply, 'any_host'))
@@ -23,7 +26,9 @@ export async function tokenEndpoint(app: FastifyInstance, { world }: { world: Wo
   }
 }
 
-/** Checks, spends, answers. The token is dead before a byte of the answer is written. */
+/**
+ * Checks, spends and responds. The token is dead before the first byte of the response is written.
+ */
 async function process(call: Call, fields: TokenFields, route: TokenRoute): Promise<void> {
   const { world, host } = call
   const knownClient = world.directory.integrations.get(call.clientId ?? '')?.clientId
@@ -35,7 +40,7 @@ async function process(call: Call, fields: TokenFields, route: TokenRoute): Prom
   if (await faultsAt('arrival', call)) return
   const first = checkTokenCall(world, host, fields, route)
   if (!('outcome' in first) && (await faultsAt('before_spend', call))) return
-  // Again, since a fault may have waited: from here to the spending nothing else can run.
+  // Checked again, because a fault may have waited. Nothing else can run from here to the spending.
   const checked = checkTokenCall(world, host, fields, route)
   if ('outcome' in checked) {
     if (checked.outcome === 'reused') countReuse(call)

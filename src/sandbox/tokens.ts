@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
 
-/** What an opaque token says to the sandbox that made it, and to nobody else. */
+/** The sealed content of an opaque token, which only the sandbox that made it can read. */
 export interface OpaqueClaims {
   kind: 'code' | 'refresh_token'
   clientId: string
@@ -19,20 +19,23 @@ export interface AccessClaims {
   expiresAtSeconds: number
 }
 
-// Real codes and refresh tokens are about 1 KB of hex (provider.md 2 and 3).
+// Real codes and refresh tokens are about 1 KB of hex (docs/provider.md, parts 2 and 3).
 const OPAQUE_PREFIX = 'def50200'
 const OPAQUE_BYTES = 500
 const IV_BYTES = 12
 const TAG_BYTES = 16
 
-/** The short name of a token in books and logs: 16 hex digits of its SHA-256, never the token. */
+/**
+ * Returns the short name of a token for books and logs: 16 hex digits of its SHA-256, never the
+ * token.
+ */
 export function tokenId(token: string): string {
   return createHash('sha256').update(token).digest('hex').slice(0, 16)
 }
 
 /**
- * Makes and reads opaque tokens. They are sealed, as the provider's are, so a token that this
- * sandbox made long ago is told from garbage without remembering it.
+ * Makes and reads opaque tokens. They are sealed, as the provider's tokens are. The sandbox
+ * recognises a token that it made long ago without storing it.
  */
 export function createOpaqueTokens() {
   const key = randomBytes(32)
@@ -46,7 +49,7 @@ export function createOpaqueTokens() {
     return OPAQUE_PREFIX + Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('hex')
   }
 
-  /** Undefined for whatever was not made here, whole and unchanged. */
+  /** Returns undefined for a token that was changed, cut, or made elsewhere. */
   function open(token: string): OpaqueClaims | undefined {
     if (!token.startsWith(OPAQUE_PREFIX)) return undefined
     const hex = token.slice(OPAQUE_PREFIX.length)
@@ -67,9 +70,9 @@ export function createOpaqueTokens() {
 }
 
 /**
- * An access token that looks like the provider's: RS256 by its header, the claims of
- * provider.md 7, about 1 KB. The signature is random: no public key is published, nobody can
- * check it.
+ * Makes an access token that looks like the provider's: an RS256 header, the claims of
+ * docs/provider.md, part 7, and about 1 KB. The signature is random. Nobody can check it, because
+ * the provider publishes no key.
  */
 export function makeAccessToken(claims: AccessClaims): string {
   const jti = randomBytes(40).toString('hex')

@@ -5,7 +5,7 @@ export interface VisitorAnswer {
   contentType: string
   location: string | undefined
   text: string
-  /** The body as JSON, or an empty object: tests say which fields they want. */
+  /** The body as JSON, or an empty object. */
   body: Record<string, unknown>
 }
 
@@ -17,14 +17,14 @@ export interface VisitorRequest {
 }
 
 /**
- * A bare client for tests and load: speaks to one sandbox as to any of its hosts, over a fresh
- * connection each time, follows no redirect.
+ * Creates a minimal HTTP client for tests and load. It calls one sandbox under any of its host
+ * names, over a new connection each time, and follows no redirect.
  *
- * @throws what undici throws when the connection is cut
+ * @throws the error of undici when the connection is cut
  */
 export function createVisitor(origin: string) {
   async function send(
-    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     host: string,
     path: string,
     { json, form, headers = {}, signal }: VisitorRequest = {},

@@ -1,4 +1,4 @@
-/** An object's own keys in snake_case, one level deep; what is undefined is left out. */
+/** Converts an object's own keys to snake_case, one level deep. Omits undefined values. */
 export function snakeKeys(value: object): Record<string, unknown> {
   const entries = Object.entries(value).filter(([, field]) => field !== undefined)
   return Object.fromEntries(entries.map(([key, field]) => [snake(key), field]))

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createBooks } from './books.ts'
+import { createCrm } from './crm.ts'
 import { createDirectory } from './directory.ts'
 import { createFaults } from './faults.ts'
 import { createGrants } from './grants.ts'
@@ -10,25 +11,27 @@ import { createOutbound } from './outbound.ts'
 
 export type World = ReturnType<typeof createWorld>
 
-/** All that the sandbox knows, in memory: two sandboxes in one process share nothing. */
+/** Creates the state of a sandbox in memory. Two sandboxes in one process share nothing. */
 export function createWorld(options: SandboxOptions) {
   const settings = resolveSettings(options)
   const closing = new AbortController()
+  const closed: AbortSignal = closing.signal
   const directory = createDirectory()
   const world = {
     settings,
-    closing: closing.signal,
+    closing: closed,
     directory,
     addIntegration: directory.addIntegration,
     addAccount: directory.addAccount,
+    crm: createCrm(settings.clock),
     grants: createGrants(settings),
     books: createBooks(settings.booksSize, settings.clock),
     limiter: createLimiter(options.limits, settings.clock),
-    faults: createFaults(),
+    faults: createFaults(settings.seed),
     outbound: createOutbound(settings.callbackOrigin, settings.clock),
-    /** Waits, or until the sandbox closes. */
+    /** Waits for `ms`, or until the sandbox closes. */
     async sleep(ms: number): Promise<void> {
-      await delay(ms, undefined, { signal: closing.signal }).catch(() => {})
+      await delay(ms, undefined, { signal: closed }).catch(() => {})
     },
     end: () => closing.abort(),
   }

@@ -1,79 +1,83 @@
 import { LRUCache } from 'lru-cache'
-import { type AccountKey, keyText } from '../accounts/account-key.ts'
 import type { Heartbeat } from '../db/heartbeat.ts'
-import type { HeldToken } from './held-token.ts'
+import { type AccountKey, keyText } from '../lib/account-key.ts'
+import type { CachedToken } from './cached-token.ts'
 
-/** An account is asked for by id, by domain and by subdomain: hardly by more than two of them. */
-const NAMES_AN_ACCOUNT = 2
-/** Remembered while reads of the database overlap without a pause. */
+/** Services use few of an account's three names: id, domain and subdomain. */
+const NAMES_PER_ACCOUNT = 2
+/** Changes to remember while fills overlap without a pause. */
 const MAX_CHANGES = 10_000
 
-/** With its text, which a read would otherwise put together every time. */
+/** Carries its text, so that a read does not build it each time. */
 interface NamedKey extends AccountKey {
   text: string
 }
 
-interface Fitting {
+interface NameEntry {
   keys: NamedKey[]
   askedAtMs: number
 }
 
-/** A fill under way: it shows which changes were heard of since it began. */
-export interface Fill {
+/** A fill in progress. It shows which changes arrived since it began. */
+interface Fill {
   askedAtMs: number
   epoch: number
 }
 
 /**
- * Tokens that are open and may be handed out without asking PostgreSQL: as long as the heartbeat proves that every
- * change would have been heard of. A change removes the account, and a fill that began before it is thrown away.
+ * Tokens that may be handed out without asking PostgreSQL, as long as the heartbeat proves that no
+ * change was missed. A change removes the account. A fill that began before the change is
+ * discarded.
  */
 export class TokenCache {
   readonly #heartbeat: Heartbeat
   readonly #isOff: boolean
-  readonly #tokens: LRUCache<string, HeldToken>
-  readonly #names: LRUCache<string, Fitting>
-  /** Counts the changes heard of. */
+  readonly #tokens: LRUCache<string, CachedToken>
+  readonly #names: LRUCache<string, NameEntry>
+  /** Number of changes that arrived. */
   #epoch = 0
-  /** The epoch of each account's last change, kept while fills are under way. */
+  /** Epoch of each account's last change, kept while fills are in progress. */
   readonly #changed = new Map<string, number>()
   #namesChanged = 0
   #fills = 0
-  /** Fills that began before this epoch are thrown away. */
+  /** Fills that began before this epoch are discarded. */
   #oldestFill = 0
-  /** What was asked for before this may have missed a change. */
-  #heardSinceMs = 0
+  /** Entries that were queried before this time may have missed a change. */
+  #gapEndedMs = 0
 
-  /** Holds so many accounts at the most, those that were read last. */
+  /** Keeps at most `maxAccounts` tokens, the most recently read ones. 0 turns the cache off. */
   constructor(heartbeat: Heartbeat, maxAccounts: number) {
     this.#heartbeat = heartbeat
     this.#isOff = maxAccounts === 0
     const max = Math.max(1, maxAccounts)
     this.#tokens = new LRUCache({ max })
-    this.#names = new LRUCache({ max: max * NAMES_AN_ACCOUNT })
+    this.#names = new LRUCache({ max: max * NAMES_PER_ACCOUNT })
   }
 
-  /** The token, if nothing can have changed it since. */
-  get(key: AccountKey & { text?: string }): HeldToken | undefined {
-    const held = this.#tokens.get(key.text ?? keyText(key))
-    if (held === undefined || !this.#heartbeat.isTrusted()) return undefined
-    return held.askedAtMs >= this.#heardSinceMs ? held : undefined
+  /** The number of tokens in memory. */
+  get size(): number {
+    return this.#tokens.size
   }
 
-  /** The token as it was last known, for when PostgreSQL cannot be asked. */
-  getStale(key: AccountKey): HeldToken | undefined {
+  /** Returns the token unless it may have changed since it was queried. */
+  get(key: AccountKey & { text?: string }): CachedToken | undefined {
+    const token = this.#tokens.get(key.text ?? keyText(key))
+    if (token === undefined || !this.#heartbeat.isTrusted()) return undefined
+    return token.askedAtMs >= this.#gapEndedMs ? token : undefined
+  }
+
+  /** Returns the last known token, for when PostgreSQL does not answer. */
+  getStale(key: AccountKey): CachedToken | undefined {
     return this.#tokens.get(keyText(key))
   }
 
-  /** The accounts that a name fits, if nothing can have changed that since. */
+  /** Returns the accounts that a name fits, unless that may have changed. */
   fits(name: string): NamedKey[] | undefined {
-    const fitting = this.#names.get(name)
-    return fitting !== undefined && fitting.askedAtMs >= this.#heardSinceMs
-      ? fitting.keys
-      : undefined
+    const entry = this.#names.get(name)
+    return entry !== undefined && entry.askedAtMs >= this.#gapEndedMs ? entry.keys : undefined
   }
 
-  /** The accounts that a name fitted when that was last known. */
+  /** Returns the accounts that a name last fitted, for when PostgreSQL does not answer. */
   fitsStale(name: string): AccountKey[] | undefined {
     return this.#names.get(name)?.keys
   }
@@ -83,17 +87,19 @@ export class TokenCache {
     return { askedAtMs: performance.now(), epoch: this.#epoch }
   }
 
-  /** Ends a fill; `name` also stands for exactly these accounts. */
-  endFill(fill: Fill, tokens: HeldToken[], name?: string): void {
-    for (const held of this.#isOff ? [] : tokens) {
-      const key = keyText(held)
+  /** Ends a fill. `name` then stands for exactly these accounts. */
+  endFill(fill: Fill, tokens: CachedToken[], name?: string): void {
+    for (const token of this.#isOff ? [] : tokens) {
+      const key = token.text
       if ((this.#changed.get(key) ?? this.#oldestFill) > fill.epoch) continue
-      const known = this.#tokens.get(key)
-      if (known === undefined || known.generation <= held.generation) this.#tokens.set(key, held)
+      const cached = this.#tokens.get(key)
+      if (cached === undefined || cached.generation <= token.generation) {
+        this.#tokens.set(key, token)
+      }
     }
     if (name !== undefined && this.#namesChanged <= fill.epoch) {
-      const keys = tokens.map(({ integration, accountId }) => {
-        return { integration, accountId, text: keyText({ integration, accountId }) }
+      const keys = tokens.map(({ integration, accountId, text }) => {
+        return { integration, accountId, text }
       })
       this.#names.set(name, { keys, askedAtMs: fill.askedAtMs })
     }
@@ -105,11 +111,11 @@ export class TokenCache {
     if (this.#fills === 0) this.#changed.clear()
   }
 
-  /** An account changed. An event that is older than what is held says nothing new. */
+  /** Removes an account that changed. Ignores an event that is older than the cached token. */
   onChange(key: AccountKey, generation: number): void {
     const text = keyText(key)
-    const known = this.#tokens.peek(text)
-    if (known !== undefined && known.generation > generation) return
+    const cached = this.#tokens.peek(text)
+    if (cached !== undefined && cached.generation > generation) return
     this.#epoch += 1
     if (this.#fills > 0) this.#rememberChange(text)
     this.#tokens.delete(text)
@@ -117,22 +123,25 @@ export class TokenCache {
 
   #rememberChange(key: string): void {
     if (this.#changed.size >= MAX_CHANGES) {
-      // Rather than keep them all: every fill that began by now is thrown away.
+      // Instead of remembering more changes, discard every fill that has begun by now.
       this.#changed.clear()
       this.#oldestFill = this.#epoch
     }
     this.#changed.set(key, this.#epoch)
   }
 
-  /** An account came, went, or changed its domain: any name may fit others now. */
+  /** Forgets all names, because an account was added, was removed, or changed its domain. */
   onAccountsChange(): void {
     this.#epoch += 1
     this.#namesChanged = this.#epoch
     this.#names.clear()
   }
 
-  /** There was a gap in what was heard: all is asked for again, and kept for when that is impossible. */
+  /**
+   * Notifications may have been missed: every entry is queried again, and stays as the last known
+   * one.
+   */
   onGap(): void {
-    this.#heardSinceMs = performance.now()
+    this.#gapEndedMs = performance.now()
   }
 }

@@ -1,44 +1,47 @@
 import { sql } from 'kysely'
-import type { Logger } from 'pino'
-import { type AccountKey, keyText } from '../accounts/account-key.ts'
 import type { Database } from '../db/database.ts'
-import { Repeated } from '../repeated.ts'
+import { type AccountKey, keyText } from '../lib/account-key.ts'
+import type { PeriodicWork } from '../lib/periodic-task.ts'
 
 const FLUSH_MS = 60_000
-/** Finer than the week after which an account counts as idle, and so rare that reads write next to nothing. */
+/**
+ * Much shorter than the week after which an account counts as idle, and long enough that reads
+ * write almost nothing.
+ */
 const FRESH_HOURS = 6
 const MAX_MARKS = 50_000
 
-/** Remembers which accounts are read, for the schedule: those that nobody reads are refreshed monthly. */
-export class ReadMarks {
+/**
+ * Records which accounts are read. The schedule refreshes unread accounts only once a month.
+ */
+export class ReadMarks implements PeriodicWork {
+  readonly name = 'read marks'
+  readonly intervalMs = FLUSH_MS
   readonly #database: Database
-  readonly #flushing: Repeated
   #marks = new Map<string, AccountKey>()
 
-  constructor(database: Database, log: Logger) {
+  constructor(database: Database) {
     this.#database = database
-    this.#flushing = new Repeated('read marks', FLUSH_MS, () => this.#flush(), log)
   }
 
-  start(): void {
-    this.#flushing.start()
+  /** Marks an account once for each cached token, so that a hit writes nothing. */
+  mark(token: AccountKey & { isMarked: boolean }): void {
+    if (token.isMarked || this.#marks.size >= MAX_MARKS) return
+    token.isMarked = true
+    const { integration, accountId } = token
+    this.#marks.set(keyText(token), { integration, accountId })
   }
 
-  /** Once for what is held in memory, so that a hit writes nothing. */
-  mark(held: AccountKey & { isMarked: boolean }): void {
-    if (held.isMarked || this.#marks.size >= MAX_MARKS) return
-    held.isMarked = true
-    const { integration, accountId } = held
-    this.#marks.set(keyText(held), { integration, accountId })
+  /** Writes the last marks, at the end of the process. */
+  async close(): Promise<void> {
+    await this.run().catch(() => {})
   }
 
-  async stop(): Promise<void> {
-    await this.#flushing.stop()
-    await this.#flush().catch(() => {})
-  }
-
-  /** Rows that a refresh holds are left out: it is a hint, and never worth a wait. */
-  async #flush(): Promise<void> {
+  /**
+   * Writes the marks. Leaves out rows that a refresh has locked: a mark is a hint and never worth a
+   * wait.
+   */
+  async run(): Promise<void> {
     const marks = [...this.#marks.values()]
     if (marks.length === 0) return
     this.#marks = new Map()

@@ -1,27 +1,32 @@
 import { LRUCache } from 'lru-cache'
-import { keyText } from '../accounts/account-key.ts'
-import { BrokerError } from '../errors.ts'
-import type { HeldToken } from './held-token.ts'
+import { type AccountKey, keyText } from '../lib/account-key.ts'
+import { BrokerError } from '../lib/errors.ts'
 
-/** A sibling that reports more often than this does not use what it is given. */
+/** A service that reports one account more often ignores the responses. */
 const MAX_REPORTS = 6
 const WINDOW_MS = 60_000
-const MAX_ACCOUNTS = 10_000
+const MAX_COUNTS = 10_000
 
-/** Every report asks the provider, whose requests a second are few: so they are counted, account by account. */
+/** Limits reports by client and account, so that no client uses up the reports of another one. */
 export class ReportLimit {
-  readonly #reports = new LRUCache<string, { count: number }>({ max: MAX_ACCOUNTS, ttl: WINDOW_MS })
+  readonly #reports = new LRUCache<string, { count: number }>({ max: MAX_COUNTS, ttl: WINDOW_MS })
 
-  /** Throws `too_many_reports`. */
-  count(held: HeldToken): void {
-    const key = `${keyText(held)}/${held.generation}`
+  /** Counts a report. Throws `too_many_reports`. */
+  count(client: string, account: AccountKey): void {
+    const key = `${client} ${keyText(account)}`
     const reports = this.#reports.get(key) ?? { count: 0 }
     if (reports.count === 0) this.#reports.set(key, reports)
     reports.count += 1
     if (reports.count <= MAX_REPORTS) return
     const leftMs = this.#reports.getRemainingTTL(key)
-    throw new BrokerError('too_many_reports', 'The provider accepts the token that is reported.', {
-      retryAfterSeconds: Math.ceil(leftMs / 1000),
+    const detail = `More than ${MAX_REPORTS} reports within a minute, and the account did not change.`
+    throw new BrokerError('too_many_reports', detail, {
+      retryAfterSeconds: Math.max(1, Math.ceil(leftMs / 1000)),
     })
+  }
+
+  /** Starts the count again after a report that was right. */
+  reset(client: string, account: AccountKey): void {
+    this.#reports.delete(`${client} ${keyText(account)}`)
   }
 }

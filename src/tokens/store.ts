@@ -1,25 +1,10 @@
-import type { Kysely } from 'kysely'
-import type { AccountKey } from '../accounts/account-key.ts'
-import type { AccountStatus, Tables } from '../db/tables.ts'
-
-/** What a token's answer is made of; `accessToken` sealed. */
-export interface TokenRow extends AccountKey {
-  domain: string | null
-  apiDomain: string | null
-  kind: 'oauth' | 'long_lived'
-  status: AccountStatus
-  accessToken: string
-  generation: number
-  expiresAt: Date
-  refreshAt: Date | null
-  nextAttemptAt: Date | null
-  failedAttempts: number
-  paused: boolean
-  /** Another service still refreshes it, and may replace the token at any moment. */
-  shadow: boolean
-  accessDeadAt: Date | null
-  lastErrorCode: string | null
-}
+import type { Selectable } from 'kysely'
+import { CONDITIONS, conditionOf, MAX_ACCOUNTS_OF_NAME } from '../db/accounts-by-name.ts'
+import { BatchedSelect } from '../db/batched-select.ts'
+import type { Database } from '../db/database.ts'
+import type { Select, Statement } from '../db/select.ts'
+import type { Tables } from '../db/tables.ts'
+import type { AccountKey } from '../lib/account-key.ts'
 
 const COLUMNS = [
   'integration',
@@ -30,6 +15,7 @@ const COLUMNS = [
   'status',
   'accessToken',
   'generation',
+  'issuedAt',
   'expiresAt',
   'refreshAt',
   'nextAttemptAt',
@@ -40,28 +26,55 @@ const COLUMNS = [
   'lastErrorCode',
 ] as const
 
-/** Far more than integrations that one name could fit. */
-const MAX_FITS = 20
+/** The columns that decide about a token. `accessToken` is sealed. */
+export type TokenRow = Pick<Selectable<Tables['amo_tokens']>, (typeof COLUMNS)[number]>
 
-/**
- * The accounts that a name fits, of all integrations: all digits are an account id, a dot makes it a domain, anything
- * else is a subdomain.
- */
-export async function findByName(db: Kysely<Tables>, name: string): Promise<TokenRow[]> {
-  const query = db.selectFrom('amo_tokens').select(COLUMNS).limit(MAX_FITS)
-  if (/^\d+$/.test(name)) {
-    const accountId = Number(name)
-    return Number.isSafeInteger(accountId) ? query.where('accountId', '=', accountId).execute() : []
-  }
-  if (name.includes('.')) return query.where('domain', '=', name).execute()
-  return query.where('domain', 'like', `${name}.%`).execute()
+const SELECT = `select ${COLUMNS.map((column) => `"${column}"`).join(', ')} from amo_tokens`
+
+const BY_KEY: Statement = {
+  name: 'amo_token_by_key',
+  text: `${SELECT} where integration = $1 and "accountId" = $2`,
 }
 
-export function findToken(db: Kysely<Tables>, key: AccountKey): Promise<TokenRow | undefined> {
-  return db
-    .selectFrom('amo_tokens')
-    .select(COLUMNS)
-    .where('integration', '=', key.integration)
-    .where('accountId', '=', key.accountId)
-    .executeTakeFirst()
+const BY_IDS: Statement = {
+  name: 'amo_tokens_by_id',
+  text: `${SELECT} where "accountId" = any($1::bigint[])`,
+}
+
+const BY_DOMAINS: Statement = {
+  name: 'amo_tokens_by_domain',
+  text: `${SELECT} where domain = any($1::text[])`,
+}
+
+const BY_SUBDOMAIN: Statement = {
+  name: 'amo_tokens_by_subdomain',
+  text: `${SELECT} where ${CONDITIONS.subdomain} $1 limit ${MAX_ACCOUNTS_OF_NAME}`,
+}
+
+/** Reads the rows that decide about tokens. */
+export class TokenRows {
+  readonly #select: Select
+  readonly #byId: BatchedSelect<number, TokenRow>
+  readonly #byDomain: BatchedSelect<string, TokenRow>
+
+  constructor({ select }: Database) {
+    this.#select = select
+    this.#byId = new BatchedSelect(select, BY_IDS, ({ accountId }) => accountId)
+    this.#byDomain = new BatchedSelect(select, BY_DOMAINS, ({ domain }) => domain)
+  }
+
+  /** Returns the accounts of all integrations that a name fits. */
+  async byName(name: string): Promise<TokenRow[]> {
+    const condition = conditionOf(name)
+    if (condition === undefined) return []
+    const { kind, value } = condition
+    if (kind === 'id') return this.#byId.find(value)
+    if (kind === 'domain') return this.#byDomain.find(value)
+    return this.#select<TokenRow>(BY_SUBDOMAIN, [value])
+  }
+
+  /** Returns one account's row, or none. */
+  byKey({ integration, accountId }: AccountKey): Promise<TokenRow[]> {
+    return this.#select<TokenRow>(BY_KEY, [integration, accountId])
+  }
 }

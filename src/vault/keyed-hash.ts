@@ -11,10 +11,11 @@ export type HashPurpose =
   | 'audit'
   | 'disconnect-hook'
   | 'exchange-user'
+  | 'console-session'
 
 /**
- * Keyed hashes under keys derived from the deployment's root secret, which no key rotation changes:
- * a fingerprint stays what it was.
+ * Computes keyed hashes. The keys are derived from the deployment's root secret, which no key
+ * rotation changes, so that fingerprints stay the same.
  */
 export class KeyedHash {
   readonly #rootSecret: () => Secret
@@ -22,8 +23,8 @@ export class KeyedHash {
   #derived: Buffer | undefined
 
   /**
-   * `rootSecret` is asked for at the first use: the database that holds it may not answer yet. `purpose` separates the uses:
-   * a hash made for one says nothing for another.
+   * `rootSecret` is called at the first use, because the database that stores it may not answer
+   * yet. Hashes for one `purpose` are unrelated to those for another.
    */
   constructor(rootSecret: () => Secret, purpose: HashPurpose) {
     this.#rootSecret = rootSecret
@@ -39,18 +40,19 @@ export class KeyedHash {
     return this.#derived
   }
 
+  /** Returns the hash of a value, as base64url. */
   of(value: Secret | string): string {
     const text = typeof value === 'string' ? value : value.reveal()
     return createHmac('sha256', this.#key).update(text).digest('base64url')
   }
 
-  /** Compares in constant time. */
+  /** Whether a value has this hash. Compares in constant time. */
   matches(value: string, hash: string): boolean {
     return equalInConstantTime(this.of(value), hash)
   }
 }
 
-/** Compares two strings in a time that depends on neither: both are hashed first. */
+/** Compares two strings in a time that depends on neither. */
 export function equalInConstantTime(left: string, right: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest()
   return timingSafeEqual(digest(left), digest(right))

@@ -2,7 +2,10 @@ import { inspect } from 'node:util'
 
 const SHOWN = '[secret]'
 
-/** A value that prints, serialises and inspects as `[secret]`; `reveal()` is called only where it is used. */
+/**
+ * Holds a value that prints, serialises and inspects as `[secret]`. Call `reveal()` only where the
+ * value is used.
+ */
 export class Secret {
   readonly #value: string
 
@@ -10,6 +13,7 @@ export class Secret {
     this.#value = value
   }
 
+  /** Returns the value itself. */
   reveal(): string {
     return this.#value
   }

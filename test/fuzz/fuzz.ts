@@ -2,11 +2,13 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { createMutator, type Mutant, type Operation } from './mutations.ts'
 
-/** Few failures an address, so that the limits on guessing and on requests do not answer instead of the routes. */
+/**
+ * Few failures per address, so that the routes respond and not the limits on requests and guessing.
+ */
 const REQUESTS_AN_ADDRESS = 12
-/** What must be open without a key. */
+/** Operations that must be open without a key. */
 const OPEN = /^\/(health\/(live|ready)|metrics|openapi\.json|docs)/
-/** No secret of the broker, and nothing of the inside of it. */
+/** Secrets and internals of the broker that no response may contain. */
 const LEAK =
   /def502[0-9a-f]{16}|canary-client-secret|amo_op_test|node_modules|\.ts:\d+|\bat async\b|select |insert into|syntax error/i
 const ANSWER_LIMIT_MS = 20_000
@@ -20,11 +22,14 @@ export interface Listener {
 export interface FuzzResult {
   requests: number
   statuses: Record<string, number>
-  /** What must not be, with the request that shows it. */
+  /** Violations, each with the request that shows it. */
   findings: string[]
 }
 
-/** Sends so many malformed requests to the listeners, raw over TCP so that no client mends them, and judges every answer. */
+/**
+ * Sends malformed requests to the listeners and checks every response. They go raw over TCP,
+ * because an HTTP client would correct them.
+ */
 export async function fuzz(
   listeners: Listener[],
   options: {
@@ -48,7 +53,7 @@ export async function fuzz(
       result.requests += 1
       const mutant = mutate()
       const answer = await send(listener.url, addressOf(address), mutant)
-      judge(result, listener, mutant, answer)
+      checkResponse(result, listener, mutant, answer)
       options.onProgress?.(result.requests)
     }
   }
@@ -56,7 +61,7 @@ export async function fuzz(
   return result
 }
 
-/** 127.16.0.1 and up: all of 127.0.0.0/8 is this machine, on Linux. */
+/** Returns an address from 127.16.0.1 up. On Linux all of 127.0.0.0/8 is this machine. */
 function addressOf(index: number): string {
   return `127.${16 + Math.floor(index / 65_000)}.${Math.floor(index / 250) % 250}.${1 + (index % 250)}`
 }
@@ -80,14 +85,23 @@ async function send(url: string, localAddress: string, mutant: Mutant): Promise<
 
 async function read(socket: Socket): Promise<string> {
   const chunks: Buffer[] = []
-  socket.on('data', (chunk) => chunks.push(chunk))
+  socket.on('data', (chunk) => {
+    chunks.push(chunk)
+    // A stream does not end by itself.
+    if (chunk.includes('text/event-stream')) socket.destroy()
+  })
   socket.on('error', () => {})
   socket.setTimeout(ANSWER_LIMIT_MS, () => socket.destroy())
   await once(socket, 'close')
   return Buffer.concat(chunks).toString('latin1')
 }
 
-function judge(result: FuzzResult, listener: Listener, mutant: Mutant, answer: string): void {
+function checkResponse(
+  result: FuzzResult,
+  listener: Listener,
+  mutant: Mutant,
+  answer: string,
+): void {
   const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1] ?? 0)
   result.statuses[status] = (result.statuses[status] ?? 0) + 1
   const report = (what: string) =>

@@ -1,6 +1,6 @@
 import { createPrng } from '../../src/sandbox/prng.ts'
 
-/** Bytes and texts that parsers, databases and logs have stumbled over. */
+/** Bytes and texts that have broken parsers, databases and logs. */
 const ODD = [
   '',
   ' ',
@@ -38,6 +38,13 @@ const ODD = [
   '0001-01-01T00:00:00Z',
   '9999-12-31T23:59:60Z',
   '00000000-0000-4000-8000-000000000000',
+  'urn:uuid:00000000-0000-4000-8000-000000000000',
+  'a\u0000b',
+  '\ufeffx',
+  '\ud800',
+  'http://169.254.169.254',
+  '64:ff9b::a9fe:a9fe',
+  '999999999',
   'a'.repeat(63),
   'a'.repeat(64),
   '<script>',
@@ -60,6 +67,8 @@ const TYPES = [
   'application/json',
   'application/x-www-form-urlencoded',
   'text/plain',
+  'application/json; charset=utf-8',
+  'multipart/form-data; boundary=x',
   'application/xml',
   'x',
   '',
@@ -77,11 +86,13 @@ export interface Mutant {
   path: string
   headers: Record<string, string>
   body: string | undefined
-  /** No valid key goes with it. */
+  /** The request carries no valid key. */
   isKeyless: boolean
 }
 
-/** Requests that are nearly those of the API, made from its description: the same ones for the same seed. */
+/**
+ * Generates nearly valid requests from the API description. The same seed gives the same requests.
+ */
 export function createMutator(operations: Operation[], key: string, seed: number) {
   const random = createPrng(seed)
   const pick = <T>(list: readonly [T, ...T[]] | readonly T[]): T =>
@@ -116,7 +127,7 @@ export function createMutator(operations: Operation[], key: string, seed: number
   function pathOf({ path, parameters = [] }: Operation): string {
     const raw = odds(0.2)
     const encode = (text: string) =>
-      raw ? text.replace(/[^\x21-\x7e]/g, '') : encodeURIComponent(text)
+      raw ? text.replace(/[^\x21-\x7e]/g, '') : encodeURIComponent(text.toWellFormed())
     const filled = path.replaceAll(/\{[^}]+\}/g, () => encode(pick(ODD)))
     const query = parameters
       .filter((each) => each.in === 'query' && odds(0.5))
@@ -142,16 +153,18 @@ export function createMutator(operations: Operation[], key: string, seed: number
         ])
       : `Bearer ${key}`
     const hasBody = !['GET', 'HEAD', 'TRACE'].includes(method) || odds(0.05)
+    const isEmpty = odds(0.05)
     return {
       method,
       path: pathOf(operation),
       headers: {
         authorization,
         ...(odds(0.1) ? { 'x-forwarded-for': pick(ODD).replace(/[^\x20-\x7e]/g, '') } : {}),
+        ...(odds(0.05) ? { 'x-request-id': pick(ODD).replace(/[^\x20-\x7e]/g, '') } : {}),
         ...(odds(0.05) ? { 'if-none-match': pick(ODD).replace(/[^\x20-\x7e]/g, '') } : {}),
         ...(hasBody ? { 'content-type': odds(0.8) ? 'application/json' : pick(TYPES) } : {}),
       },
-      body: hasBody ? bodyOf(operation) : undefined,
+      body: hasBody ? (isEmpty ? '' : bodyOf(operation)) : undefined,
       isKeyless,
     }
   }

@@ -5,16 +5,16 @@ import { stripVTControlCharacters } from 'node:util'
 import { applyEdit, type Edit, type Mutation, type TestFile } from './mutation.ts'
 import { copyRepository, readSource, writeSource } from './sources.ts'
 
-/** `broken`: the tests could not be run, which proves nothing. */
-export interface Verdict {
+/** `broken`: the tests could not run, so nothing is proved. */
+export interface MutantResult {
   end: 'caught' | 'alive' | 'stale' | 'broken'
-  /** The test that noticed, or what went wrong. */
+  /** The test that failed, or the error. */
   detail: string
   seconds: number
 }
 
 interface RunOptions {
-  /** Leaves the source as it is. */
+  /** Leaves the source unchanged. */
   isBaseline: boolean
   signal: AbortSignal
 }
@@ -23,7 +23,7 @@ interface RunOptions {
 export async function runMutation(
   { edits, tests }: Mutation,
   { isBaseline, signal }: RunOptions,
-): Promise<Verdict> {
+): Promise<MutantResult> {
   const startedMs = performance.now()
   const seconds = () => (performance.now() - startedMs) / 1000
   const copy = copyRepository()
@@ -46,16 +46,32 @@ export async function runMutation(
   }
 }
 
-function mutate(copy: string, edits: Edit[]): void {
+/** Takes the guard out of a copy of the repository. */
+export function mutate(copy: string, edits: Edit[]): void {
+  for (const [file, text] of applyEdits(edits)) {
+    // Every test would catch a mutant with a syntax error, which proves nothing.
+    if (file.endsWith('.ts')) stripTypeScriptTypes(text)
+    writeSource(copy, file, text)
+  }
+}
+
+/** Returns why the mutation no longer fits the source. Undefined: it fits. */
+export function whyStale({ edits }: Mutation): string | undefined {
+  try {
+    applyEdits(edits)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** Returns the edited text of each file. Throws when the text of an edit is not found once. */
+function applyEdits(edits: Edit[]): Map<string, string> {
   const sources = new Map<string, string>()
   for (const edit of edits) {
     sources.set(edit.file, applyEdit(sources.get(edit.file) ?? readSource(edit.file), edit))
   }
-  for (const [file, text] of sources) {
-    // A mutant that cannot be read would be caught by every test, and prove nothing.
-    if (file.endsWith('.ts')) stripTypeScriptTypes(text)
-    writeSource(copy, file, text)
-  }
+  return sources
 }
 
 interface TestResult {
@@ -85,13 +101,17 @@ async function runTest(
   return readReport(stripVTControlCharacters(output))
 }
 
-/** Reads what `npm test` writes at its end. */
+/** Reads the last lines of `npm test`. */
 function readReport(output: string): TestResult {
   const lines = output.trimEnd().split('\n')
   const lastLine = lines.at(-1) ?? ''
   const [, passed, failed] = /^(\d+) passed, (\d+) failed/.exec(lastLine) ?? []
-  const names = lines[lines.lastIndexOf('Failed:') + 1]?.trim().split(' > ')
+  const heading = lines.lastIndexOf('Failed:')
+  // A run that failed without a failed test proves nothing: tap or the services did not start.
+  if (heading === -1) {
+    return { caughtBy: undefined, passed: Number(failed) > 0 ? 0 : Number(passed ?? 0), lastLine }
+  }
   // File and test, without the assertion.
-  const title = names?.slice(0, 2).join(' > ') ?? lastLine
-  return { caughtBy: Number(failed) > 0 ? title : undefined, passed: Number(passed ?? 0), lastLine }
+  const title = lines[heading + 1]?.trim().split(' > ').slice(0, 2).join(' > ')
+  return { caughtBy: title ?? lastLine, passed: Number(passed ?? 0), lastLine }
 }

@@ -2,11 +2,20 @@ import type { Mutation } from './mutation.ts'
 
 const cacheTest = (only: RegExp) => [{ file: 'test/cache.test.ts', only }]
 
-/** What stands around the refresh: the sweeper, the cache in front of it, and the brakes (I6, I10). */
+/**
+ * Guards around the refresh: the sweeper, the cache in front of it, and the limits on sending (I6,
+ * I10).
+ */
 export const SERVICE_MUTATIONS: Mutation[] = [
   {
     guard: 'sweeper',
-    edits: [{ file: 'src/broker.ts', find: '    this.#sweeper.start()\n', replace: '' }],
+    edits: [
+      {
+        file: 'src/broker.ts',
+        find: '  const repairs = [sweeper, recheck, tokenChecks].map(',
+        replace: '  const repairs = [recheck, tokenChecks].map(',
+      },
+    ],
     tests: [{ file: 'test/recovery.test.ts', only: /killed before the commit, its disk gone/ }],
   },
   {
@@ -25,8 +34,8 @@ export const SERVICE_MUTATIONS: Mutation[] = [
     edits: [
       {
         file: 'src/tokens/cache.ts',
-        find: '    if (held === undefined || !this.#heartbeat.isTrusted()) return undefined\n',
-        replace: '    if (held === undefined) return undefined\n',
+        find: '    if (token === undefined || !this.#heartbeat.isTrusted()) return undefined\n',
+        replace: '    if (token === undefined) return undefined\n',
       },
     ],
     tests: cacheTest(/without an echo/),
@@ -36,7 +45,7 @@ export const SERVICE_MUTATIONS: Mutation[] = [
     edits: [
       {
         file: 'src/tokens/cache.ts',
-        find: '    this.#heardSinceMs = performance.now()\n',
+        find: '    this.#gapEndedMs = performance.now()\n',
         replace: '',
       },
     ],
@@ -53,15 +62,15 @@ export const SERVICE_MUTATIONS: Mutation[] = [
       },
     ],
     tests: [
-      { file: 'test/breaker.test.ts', only: /two unclear answers|failures of three accounts/ },
+      { file: 'test/breaker.test.ts', only: /two unclear responses|for three accounts open it/ },
     ],
   },
   {
     guard: 'breaker: no claim while it is open',
     edits: [
       {
-        file: 'src/refresh/gates.ts',
-        find: 'isPassable: sql`not exists (select from amo_open_breakers o where o.integration = t.integration)`,',
+        file: 'src/claims/gates.ts',
+        find: 'isPassable: isBreakerClosed,',
         replace: 'isPassable: sql`true`,',
       },
     ],
@@ -71,10 +80,9 @@ export const SERVICE_MUTATIONS: Mutation[] = [
     guard: 'breaker: no send of a claim from before',
     edits: [
       {
-        file: 'src/refresh/claim.ts',
-        find: `(a.purpose = 'canary'
-        or not exists (select from amo_open_breakers o where o.integration = t.integration))`,
-        replace: 'true',
+        file: 'src/claims/record-send.ts',
+        find: `(a.purpose = 'canary' or \${isBreakerClosed})`,
+        replace: `(a.purpose = 'canary' or true or \${isBreakerClosed})`,
       },
     ],
     tests: [{ file: 'test/breaker.test.ts', only: /an open breaker: no claim/ }],
@@ -83,35 +91,38 @@ export const SERVICE_MUTATIONS: Mutation[] = [
     guard: 'mass guard',
     edits: [
       {
-        file: 'src/refresh/condemn.ts',
+        file: 'src/claims/require-reauth.ts',
         find: 'const isFull = sql`cardinality(',
         replace: 'const isFull = sql`false and cardinality(',
       },
     ],
-    tests: [
-      { file: 'test/mass-guard.test.ts', only: /the fourth halts|condemned at once by replicas/ },
-    ],
+    tests: [{ file: 'test/mass-guard.test.ts', only: /the fourth halts|several replicas at once/ }],
   },
   {
     guard: 'deployment binding: the claim',
     edits: [
       {
-        file: 'src/refresh/claim.ts',
-        find: `        and exists (select from amo_deployment where "deploymentId" = \${claimant.deploymentId})\n`,
+        file: 'src/claims/insert-claims.ts',
+        find: `        and \${isBoundHere(claimContext)}\n`,
         replace: '',
       },
     ],
-    tests: [{ file: 'test/claim.test.ts', only: /refused where nothing may be sent/ }],
+    tests: [{ file: 'test/claim.test.ts', only: /claim: rejected where nothing may be sent/ }],
   },
   {
-    guard: 'deployment binding: the take-over',
+    guard: 'deployment binding: the reclaim',
     edits: [
       {
-        file: 'src/refresh/take-over.ts',
-        find: `  return sql\`exists (select from amo_deployment where "deploymentId" = \${deploymentId})\``,
-        replace: `  return sql\`\${deploymentId}::text is distinct from ''\``,
+        file: 'src/claims/reclaim-expired.ts',
+        find: `        and \${isBoundHere(claimContext)}\n`,
+        replace: `        and (true or \${isBoundHere(claimContext)})\n`,
       },
     ],
-    tests: [{ file: 'test/claim.test.ts', only: /take-over: of another deployment/ }],
+    tests: [
+      {
+        file: 'test/claim.test.ts',
+        only: /reclaim: nothing in the database of another deployment/,
+      },
+    ],
   },
 ]

@@ -1,18 +1,17 @@
 import { availableParallelism } from 'node:os'
 import { parseArgs, styleText } from 'node:util'
-import { runMutation, type Verdict } from './mutant.ts'
-import { applyEdit, type Mutation } from './mutation.ts'
+import { type MutantResult, runMutation, whyStale } from './mutant.ts'
+import type { Mutation } from './mutation.ts'
 import { MUTATIONS } from './mutations.ts'
-import { readSource } from './sources.ts'
 
 const help = `Usage: npm run mutants [-- --only <words> … --jobs <n> --list]
 
-Takes each guard of the refresh out of a copy of the repository and runs the tests that must notice.
-A mutant that lives is a guard without a test; a stale one is a guard that has moved.
+Takes each guard out of a copy of the repository and runs the tests that must notice.
+A mutant that lives is a guard without a test. A stale one no longer finds its guard.
 
   --only <words>  mutations whose name contains the words; may be given more than once
-  --jobs <n>      so many copies at a time (default 1, at most the processors)
-  --list          names them, and says which are stale; runs nothing
+  --jobs <n>      copies that run at the same time (default 1, at most the processors)
+  --list          names them and shows which are stale; runs nothing
   --baseline      runs the same tests on the source as it is: each must pass
   --help
 
@@ -52,57 +51,44 @@ function list(mutations: Mutation[]): number {
   return stale.length > 0 ? 1 : 0
 }
 
-/** Undefined: every text that it replaces is where it was. */
-function whyStale({ edits }: Mutation): string | undefined {
-  const sources = new Map<string, string>()
-  try {
-    for (const edit of edits) {
-      sources.set(edit.file, applyEdit(sources.get(edit.file) ?? readSource(edit.file), edit))
-    }
-    return undefined
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error)
-  }
-}
-
 async function runAll(mutations: Mutation[]): Promise<number> {
   const jobs = Math.min(Number(values.jobs) || 1, availableParallelism(), mutations.length)
-  const verdicts: [Mutation, Verdict][] = []
+  const results: [Mutation, MutantResult][] = []
   const queue = [...mutations]
   const abort = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => abort.abort())
   const work = async () => {
     for (let next = queue.shift(); next && !abort.signal.aborted; next = queue.shift()) {
       const stale = whyStale(next)
-      const verdict: Verdict =
+      const result: MutantResult =
         stale === undefined
           ? await runMutation(next, { isBaseline: values.baseline, signal: abort.signal })
           : { end: 'stale', detail: stale, seconds: 0 }
-      verdicts.push([next, verdict])
-      console.log(lineOf(next, verdict))
+      results.push([next, result])
+      console.log(lineOf(next, result))
     }
   }
   await Promise.all(Array.from({ length: jobs }, work))
-  printTable(verdicts)
-  const isGood = ({ end }: Verdict) => end === (values.baseline ? 'alive' : 'caught')
-  const bad = verdicts.filter(([, verdict]) => !isGood(verdict))
+  printTable(results)
+  const isGood = ({ end }: MutantResult) => end === (values.baseline ? 'alive' : 'caught')
+  const bad = results.filter(([, result]) => !isGood(result))
   const words = values.baseline ? 'of them pass without a mutation' : 'mutants caught'
-  console.log(`\n${verdicts.length - bad.length} of ${mutations.length} ${words}`)
+  console.log(`\n${results.length - bad.length} of ${mutations.length} ${words}`)
   return bad.length > 0 || abort.signal.aborted ? 1 : 0
 }
 
-function lineOf({ guard }: Mutation, { end, detail, seconds }: Verdict): string {
+function lineOf({ guard }: Mutation, { end, detail, seconds }: MutantResult): string {
   const isGood = end === (values.baseline ? 'alive' : 'caught')
   const mark = styleText(isGood ? 'green' : 'red', `${isGood ? '✔' : '✖'} ${end}`)
   return `${mark} ${guard}, ${seconds.toFixed(0)} s: ${detail}`
 }
 
-/** As test/mutants/README.md has it. */
-function printTable(verdicts: [Mutation, Verdict][]): void {
+/** Prints the table of test/mutants/README.md. */
+function printTable(results: [Mutation, MutantResult][]): void {
   const order = new Map(MUTATIONS.map((mutation, index) => [mutation, index]))
-  verdicts.sort(([left], [right]) => (order.get(left) ?? 0) - (order.get(right) ?? 0))
+  results.sort(([left], [right]) => (order.get(left) ?? 0) - (order.get(right) ?? 0))
   console.log('\n| guard taken out | end | by | s |\n|---|---|---|---|')
-  for (const [{ guard }, { end, detail, seconds }] of verdicts) {
+  for (const [{ guard }, { end, detail, seconds }] of results) {
     console.log(`| ${guard} | ${end} | ${detail.replaceAll('|', '\\|')} | ${seconds.toFixed(0)} |`)
   }
 }

@@ -5,18 +5,18 @@ import { join } from 'node:path'
 const ROOT = join(import.meta.dirname, '..', '..')
 const TAP = join(ROOT, '.tap', 'plugins')
 const LINKS_AS_THEY_ARE = { recursive: true, verbatimSymlinks: true }
-/** All that the tests read. */
+/** Everything that the tests read. */
 const COPIED = ['src', 'test', 'sql', 'openapi', 'package.json', '.env.example', 'tsconfig.json']
 
 export function readSource(file: string): string {
   return readFileSync(join(ROOT, file), 'utf8')
 }
 
-/** A copy of the repository in a temporary folder, on the same node_modules. */
+/** Copies the repository to a temporary folder, with a link to the same node_modules. */
 export function copyRepository(): string {
   const copy = mkdtempSync(join(tmpdir(), 'amo-mutant-'))
   for (const name of COPIED) cpSync(join(ROOT, name), join(copy, name), { recursive: true })
-  // What tap has built of its plugins, if it has: each copy would build it anew.
+  // Copies the plugins that tap has built, so that a copy does not build them again.
   if (existsSync(TAP)) cpSync(TAP, join(copy, '.tap', 'plugins'), LINKS_AS_THEY_ARE)
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
   return copy

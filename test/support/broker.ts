@@ -1,34 +1,46 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Test } from 'tap'
-import { consent } from '../../src/cli/demo-consent.ts'
-import { buildSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts'
+import { consent } from '../../src/cli/project/demo-consent.ts'
+import type { buildSandbox, Sandbox } from '../../src/sandbox/sandbox.ts'
+import { makeDataDir } from './data-dir.ts'
 import { redisUrl } from './database.ts'
 import { freePorts } from './ports.ts'
+import { runAsProcess, runInProcess } from './running-broker.ts'
+import type { TeardownScope } from './teardown-scope.ts'
+import { underLoad } from './under-load.ts'
 
 export const OPERATOR_KEY = 'amo_op_test_0123456789abcdef'
 export const CLIENT_ID = '11111111-1111-4111-8111-111111111111'
 export const CLIENT_SECRET = 'canary-client-secret'
-const START_LIMIT_MS = 60_000
+/** A start takes one second on an idle machine. The limit only ends a hopeless wait. */
+const START_LIMIT_MS = 120_000
+const WAIT_LIMIT_MS = 60_000
+/**
+ * The first check comes soon after the start of the wait. Later ones leave the processor to the
+ * broker.
+ */
+const POLL_MS = { first: 10, longest: 50 }
 
-/** One for the file: replicas must be able to open what the others sealed. */
+/**
+ * How often connections to the sandbox are cut while a broker of this process ends with its test.
+ */
+const CUT_MS = 100
+
+/** One key ring for the whole test file, because replicas must open each other's sealed values. */
 export const ENCRYPTION_KEYS = `test:${randomBytes(32).toString('base64')}`
 
 export interface TestSandbox extends Sandbox {
   origin: string
 }
 
-/** A sandbox that plays both platforms, with the account "demo" at each. */
+/** Starts a sandbox with one integration and the account "demo" of amoCRM. */
 export async function startSandbox(
-  t: Test,
+  t: TeardownScope,
   options: Parameters<typeof buildSandbox>[0] & { publicPort?: number } = {},
 ): Promise<TestSandbox> {
   const { publicPort = 1, ...rest } = options
+  const { buildSandbox } = await import('../../src/sandbox/sandbox.ts')
   const sandbox = await buildSandbox({
     integrations: [
       {
@@ -55,8 +67,9 @@ export interface TestBroker {
   url: string
   publicUrl: string
   dataDir: string
-  process: ChildProcess
-  /** Everything it wrote so far. */
+  /** Throws when the broker runs in the process of the test. */
+  readonly process: ChildProcess
+  /** Returns its output so far. */
   log(): string
   get(path: string, headers?: Record<string, string>): Promise<Answer>
   post(path: string, body: unknown): Promise<Answer>
@@ -72,25 +85,38 @@ export interface Answer {
 
 export interface BrokerOptions {
   databaseUrl?: string | undefined
-  /** Redis of the test run by default; null: none. */
+  /** By default the Redis of the test run; null runs the broker without Redis. */
   redis?: string | null
   deploymentId?: string
   sandbox?: TestSandbox
   ports?: [internal: number, open: number]
   dataDir?: string
   env?: Record<string, string>
-  /** Whether it is, going by what it wrote; by default its readiness is asked for. */
+  /** Decides from the output whether the broker is ready. By default `/health/ready` decides. */
   isReady?: (log: string) => boolean
   args?: string[]
+  /**
+   * Runs the broker as a process of its own, which takes about two seconds of processor time. A test
+   * needs this when it kills the broker, sends it a signal or reads its exit code, examines its
+   * whole output, or when replicas have to race. It is the default for embedded storage and for
+   * brokers with arguments or with options for Node.
+   */
+  ownProcess?: boolean
 }
 
-/** A broker as a process of its own, ready to be asked; it is ended when the test ends. */
-export async function startBroker(t: Test, options: BrokerOptions): Promise<TestBroker> {
+function needsProcess({ args, databaseUrl, env = {} }: BrokerOptions): boolean {
+  const isForNode = Object.keys(env).some((name) => name.startsWith('NODE_'))
+  return args !== undefined || databaseUrl === undefined || isForNode
+}
+
+/** Starts a broker and waits until it is ready. It ends with the test. */
+export async function startBroker(t: TeardownScope, options: BrokerOptions): Promise<TestBroker> {
   const [internalPort, publicPort] = options.ports ?? (await freePorts(2))
-  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'amo-test-'))
+  const dataDir = options.dataDir ?? makeDataDir(t)
   const redis = options.redis === undefined ? redisUrl() : options.redis
   const env = {
     PATH: process.env.PATH,
+    ...compileCache(),
     INTERNAL_PORT: String(internalPort),
     PUBLIC_PORT: String(publicPort),
     DATA_DIR: dataDir,
@@ -111,22 +137,20 @@ export async function startBroker(t: Test, options: BrokerOptions): Promise<Test
         }),
     ...options.env,
   }
-  const child = spawn(process.execPath, ['src/main.ts', ...(options.args ?? [])], {
-    env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
   let log = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk) => {
-      log += chunk
-    })
+  const onOutput = (text: string) => {
+    log += text
   }
+  const { ownProcess = needsProcess(options), args = [] } = options
+  const running = ownProcess ? runAsProcess(env, args, onOutput) : runInProcess(env, onOutput)
   const url = `http://127.0.0.1:${internalPort}`
   const broker: TestBroker = {
     url,
     publicUrl: `http://127.0.0.1:${publicPort}`,
     dataDir,
-    process: child,
+    get process() {
+      return running.process
+    },
     log: () => log,
     get: (path, headers) => ask(url + path, { headers }),
     post: (path, body) =>
@@ -136,21 +160,16 @@ export async function startBroker(t: Test, options: BrokerOptions): Promise<Test
           ? {}
           : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
       }),
-    async stop(signal = 'SIGTERM') {
-      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
-      const ended = once(child, 'exit')
-      child.kill(signal)
-      await ended
-      return child.exitCode
-    },
+    stop: (signal = 'SIGTERM') => running.stop(signal),
   }
   t.teardown(async () => {
-    await broker.stop('SIGKILL')
-    if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true })
+    // A broker waits for responses that are on their way. Some faults never end one.
+    const cut = setInterval(() => options.sandbox?.app.server.closeAllConnections(), CUT_MS)
+    await running.stop().finally(() => clearInterval(cut))
   })
   await until(
     async () => {
-      if (child.exitCode !== null) throw new Error(`the broker ended:\n${log}`)
+      if (running.hasEnded()) throw new Error(`the broker ended:\n${log}`)
       if (options.isReady !== undefined) return options.isReady(log)
       return (await fetch(`${url}/health/ready`).catch(() => undefined))?.ok
     },
@@ -160,7 +179,9 @@ export async function startBroker(t: Test, options: BrokerOptions): Promise<Test
   return broker
 }
 
-/** The database's name: unique to the test, so that tests share Redis but no lock. */
+/**
+ * Returns the name of the database. It is unique to the test, so that tests share Redis but no key.
+ */
 export function deploymentOf(databaseUrl: string): string {
   return new URL(databaseUrl).pathname.slice(1)
 }
@@ -180,7 +201,7 @@ async function ask(
   }
 }
 
-/** Connects an account of the sandbox through the consent flow. */
+/** Connects an account of the sandbox through the consent flow, as a browser would. */
 export function connectAccount(broker: TestBroker, account = 'demo'): Promise<void> {
   return consent({
     broker: broker.url,
@@ -191,15 +212,28 @@ export function connectAccount(broker: TestBroker, account = 'demo'): Promise<vo
   })
 }
 
-/** Waits for something outside of this process, where there is no event to wait for. */
+/** Where child processes find compiled modules; see `test/run.ts`. */
+function compileCache(): NodeJS.ProcessEnv {
+  const { NODE_COMPILE_CACHE } = process.env
+  return NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }
+}
+
+/**
+ * Waits for a condition outside this process, where no event can be awaited. The limit is longer on
+ * a machine that has other work to do; see `underLoad`.
+ *
+ * @throws {Error} `message` when the condition does not hold within the limit
+ */
 export async function until(
   condition: () => Promise<unknown> | unknown,
-  limitMs = 10_000,
+  limitMs = WAIT_LIMIT_MS,
   message: () => string = () => `not within ${limitMs} ms: ${condition}`,
 ): Promise<void> {
-  const endMs = performance.now() + limitMs
+  const beganMs = performance.now()
+  let pollMs = POLL_MS.first
   while (!(await condition())) {
-    if (performance.now() > endMs) throw new Error(message())
-    await delay(20)
+    if (performance.now() - beganMs > underLoad(limitMs)) throw new Error(message())
+    await delay(pollMs)
+    pollMs = Math.min(2 * pollMs, POLL_MS.longest)
   }
 }

@@ -5,21 +5,24 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 
 export interface Certificates {
-  /** File of the authority that both were signed by. */
+  /** File of the certificate authority that signed both. */
   caFile: string
   ca: string
   server: Pair
   client: Pair
 }
 
-export interface Pair {
+interface Pair {
   certFile: string
   keyFile: string
   cert: string
   key: string
 }
 
-/** An authority, a server at 127.0.0.1 and localhost, and a client, made by openssl for this test alone. */
+/**
+ * Creates a certificate authority, a server certificate for 127.0.0.1 and localhost, and a client
+ * certificate. The files are removed when the test ends.
+ */
 export function makeCertificates(t: Test): Certificates {
   const folder = mkdtempSync(join(tmpdir(), 'amo-test-tls-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))

@@ -1,11 +1,14 @@
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { type BrowserContext, chromium } from 'playwright-core'
-import type { Scope } from './scope.ts'
+import { type Browser, chromium } from 'playwright-core'
+import type { TeardownScope } from './teardown-scope.ts'
+import { underLoad } from './under-load.ts'
 
+/** Limit for the start, and for one step in a page, such as a click. */
+const STEP_LIMIT_MS = 30_000
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome']
 
-/** Undefined where there is none. */
+/** @returns the path of Chromium or Chrome, or undefined when none is installed */
 export function findChromium(): string | undefined {
   if (process.env.TEST_CHROMIUM) return process.env.TEST_CHROMIUM
   const folders = (process.env.PATH ?? '').split(delimiter)
@@ -13,11 +16,19 @@ export function findChromium(): string | undefined {
   return files.find((file) => existsSync(file))
 }
 
-/** A person's browser, with nothing in it. */
-export async function openBrowser(t: Scope, executablePath: string): Promise<BrowserContext> {
-  // As root it starts without its own sandbox alone; here it sees nobody's pages but ours.
+/**
+ * Starts a browser, which is closed when the test ends. Tests share one and open contexts of their
+ * own, because a start takes more than a second of processor time.
+ */
+export async function openBrowser(t: TeardownScope, executablePath: string): Promise<Browser> {
+  // Chromium refuses to run as root with its sandbox. It only opens pages of this test.
   const args = process.getuid?.() === 0 ? ['--no-sandbox'] : []
-  const browser = await chromium.launch({ executablePath, args })
+  const browser = await chromium.launch({
+    executablePath,
+    args,
+    timeout: underLoad(STEP_LIMIT_MS),
+  })
+  browser.on('context', (context) => context.setDefaultTimeout(underLoad(STEP_LIMIT_MS)))
   t.teardown(() => browser.close())
-  return browser.newContext()
+  return browser
 }

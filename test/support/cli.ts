@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-/** Run it elsewhere: it would read the `.env` of whoever develops here. */
+/** The CLI runs in another directory, because it would read the developer's `.env` here. */
 export const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 
 export interface CommandResult {
@@ -13,7 +13,7 @@ export interface CommandResult {
   err: string
 }
 
-/** Runs `amo-broker` to its end, with nothing but this environment, and `input` on its standard input. */
+/** Runs `amo-broker` to its end, with only this environment, and `input` on its standard input. */
 export async function runCli(
   args: string[],
   env: Record<string, string>,

@@ -5,62 +5,105 @@ import { pino } from 'pino'
 import { migrateToLatest } from '../../src/db/migrate.ts'
 import { openPostgres } from '../../src/db/postgres.ts'
 import { Secret } from '../../src/vault/secret.ts'
-import type { Scope } from './scope.ts'
+import type { TeardownScope } from './teardown-scope.ts'
 
 const FOLDER = new URL('../../sql/', import.meta.url)
 
-/** The server that `test/run.ts` found. */
+/** Allows a statement to observe another one that waits for a lock. */
+const POOL_SIZE = 4
+/** Less than the five seconds that PostgreSQL waits for the users of a template to leave. */
+const IDLE_LIMIT_MS = 300
+
+/** Returns the URL of the server that `test/run.ts` found. */
 export function serverUrl(): string {
   const url = process.env.TEST_DATABASE_URL
   if (url === undefined) throw new Error('run the tests with npm test [-- test/some.test.ts]')
   return url
 }
 
+/** Returns the URL of the Redis that `test/run.ts` found. */
 export function redisUrl(): string {
   const url = process.env.TEST_REDIS_URL
   if (url === undefined) throw new Error('run the tests with npm test [-- test/some.test.ts]')
   return url
 }
 
-/** A database of this test's own, migrated; it is dropped when the test ends. */
-export async function createDatabase(t: Scope): Promise<string> {
-  const template = await migratedTemplate()
-  return cloneDatabase(t, template)
+let migrated: Promise<string> | undefined
+
+/** Creates a migrated database for this test. It is dropped when the test ends. */
+export async function createDatabase(t: TeardownScope): Promise<string> {
+  migrated ??= migratedTemplate()
+  return cloneDatabase(t, await migrated)
 }
 
-/** A database of this test's own with nothing in it. */
-export function createEmptyDatabase(t: Scope): Promise<string> {
+/** Creates an empty database for this test. */
+export function createEmptyDatabase(t: TeardownScope): Promise<string> {
   return cloneDatabase(t, 'template1')
 }
 
-/** A copy of a database that nobody is connected to. */
-export function copyDatabase(t: Scope, url: string): Promise<string> {
+/** Copies a database that has no connections. */
+export function copyDatabase(t: TeardownScope, url: string): Promise<string> {
   return cloneDatabase(t, new URL(url).pathname.slice(1))
 }
 
-async function cloneDatabase(t: Scope, template: string): Promise<string> {
+async function cloneDatabase(t: TeardownScope, template: string): Promise<string> {
   const name = `amo_test_${randomBytes(6).toString('hex')}`
-  await onServer((client) => client.query(`create database ${name} template ${template}`))
-  t.teardown(() => onServer((client) => client.query(`drop database ${name} with (force)`)))
+  await query(serverUrl(), `create database ${name} template ${template}`)
+  t.teardown(() => {
+    // Not awaited, because it waits for a checkpoint. The process ends after it. A later run of the
+    // tests drops what is left.
+    query(serverUrl(), `drop database ${name} with (force)`).catch(() => {})
+  })
   return withDatabase(name)
 }
 
-/** One statement on a database, for what tests look at or change behind the broker's back. */
+/**
+ * Runs one statement on a database, to look at it or to change it without the broker. Its
+ * connection stays open for a moment, because waits repeat a statement many times a second.
+ */
 export async function query<T extends pg.QueryResultRow = pg.QueryResultRow>(
   url: string,
   text: string,
   values: unknown[] = [],
 ): Promise<T[]> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    return (await client.query<T>(text, values)).rows
-  } finally {
-    await client.end()
-  }
+  return (await poolFor(url).query<T>(text, values)).rows
 }
 
-/** Made by whichever test file comes first, and used by all: one a schema. */
+/** Makes every new session of the database read-only, and ends the present ones. */
+export async function setReadOnly(url: string, isReadOnly: boolean): Promise<void> {
+  const name = new URL(url).pathname.slice(1)
+  const admin = new URL(url)
+  admin.pathname = '/postgres'
+  await query(
+    admin.href,
+    `alter database ${name} set default_transaction_read_only = ${isReadOnly}`,
+  )
+  await query(
+    admin.href,
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = $1 and application_name like 'amo-token-broker%'`,
+    [name],
+  )
+}
+
+const pools = new Map<string, pg.Pool>()
+
+function poolFor(url: string): pg.Pool {
+  const known = pools.get(url)
+  if (known !== undefined) return known
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: POOL_SIZE,
+    idleTimeoutMillis: IDLE_LIMIT_MS,
+    allowExitOnIdle: true,
+  })
+  // Tests drop databases and end connections while a connection of the pool is idle.
+  pool.on('error', () => {})
+  pools.set(url, pool)
+  return pool
+}
+
+/** Returns the template of this schema. The first test file that needs it creates it for all. */
 async function migratedTemplate(): Promise<string> {
   const hash = createHash('sha256')
   for (const file of readdirSync(FOLDER).sort()) hash.update(readFileSync(new URL(file, FOLDER)))

@@ -1,46 +1,58 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { pino } from 'pino'
 import type { Test } from 'tap'
-import type { AccountKey } from '../../src/accounts/account-key.ts'
-import { tokenAt } from '../../src/accounts/sealed-tokens.ts'
-import { type Config, loadConfig } from '../../src/config.ts'
+import type { Claim } from '../../src/claims/claim.ts'
+import type { ClaimContext } from '../../src/claims/claim-context.ts'
+import { type Config, loadConfig } from '../../src/config/load-config.ts'
 import { bindDeployment } from '../../src/db/deployment.ts'
 import { openPostgres } from '../../src/db/postgres.ts'
-import type { Answer } from '../../src/refresh/answer.ts'
-import type { Claim, Claimant } from '../../src/refresh/claim.ts'
-import type { Committer } from '../../src/refresh/commit.ts'
+import type { AccountKey } from '../../src/lib/account-key.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import type { CommitContext } from '../../src/pairs/commit-context.ts'
+import type { ReceivedPair } from '../../src/pairs/received-pair.ts'
 import { KeyedHash } from '../../src/vault/keyed-hash.ts'
+import { tokenAt } from '../../src/vault/sealed-places.ts'
 import { Secret } from '../../src/vault/secret.ts'
-import { ENCRYPTION_KEYS } from './broker.ts'
+import { ENCRYPTION_KEYS, OPERATOR_KEY } from './broker.ts'
+import { makeDataDir } from './data-dir.ts'
 import { createDatabase, query } from './database.ts'
 
 export const DEPLOYMENT = 'test'
+/** The integration of a ledger. */
+export const LEDGER_INTEGRATION = {
+  name: 'amocrm',
+  provider: 'amocrm',
+  clientId: 'id',
+  redirectUri: 'https://broker.example/callback',
+  sandboxOrigin: null,
+  profile: {},
+}
 export const KEY: AccountKey = { integration: 'amocrm', accountId: 30878000 }
 
-/** A migrated database with one integration and one account whose token is due, and what claims are made with. */
+/**
+ * A migrated database with one integration and one account that is due, and the context of two
+ * brokers that use it.
+ */
 export interface Ledger {
   databaseUrl: string
-  claimant: Claimant
-  committer: Committer
-  /** Another process start on the same database. */
-  other: Claimant
+  claimContext: ClaimContext
+  commitContext: CommitContext
+  /** The context of another process start on the same database. */
+  other: ClaimContext
   config: Config
-  /** A pair that arrived under a claim. */
-  answerFor(claim: Claim): Answer
+  /** Makes a pair that was received under this claim. */
+  receivedFor(claim: Claim): ReceivedPair
+  /** Adds an active account and returns its generation. */
   addAccount(key: AccountKey, dueInSeconds: number): Promise<number>
 }
 
 export async function createLedger(t: Test): Promise<Ledger> {
   const databaseUrl = await createDatabase(t)
-  const dataDir = mkdtempSync(join(tmpdir(), 'amo-test-'))
-  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
+  const dataDir = makeDataDir(t)
   const config = await loadConfig({
     DATABASE_URL: databaseUrl,
     DEPLOYMENT_ID: DEPLOYMENT,
-    OPERATOR_KEY: 'x'.repeat(24),
+    OPERATOR_KEY,
     ENCRYPTION_KEYS,
     DATA_DIR: dataDir,
   })
@@ -49,20 +61,33 @@ export async function createLedger(t: Test): Promise<Ledger> {
   t.teardown(() => database.close())
   const { rootSecret } = await bindDeployment(database.db, config.keyRing, DEPLOYMENT)
   const fingerprints = new KeyedHash(() => rootSecret, 'fingerprint')
-  const committer = { claims: database.claims, keyRing: config.keyRing, fingerprints }
+  const commitContext = {
+    claims: database.claims,
+    owner: 'test',
+    keyRing: config.keyRing,
+    fingerprints,
+    clock: systemClock,
+  }
   await query(
     databaseUrl,
     `insert into amo_integrations (name, provider, "clientId", "clientSecret", "redirectUri")
      values ('amocrm', 'amocrm', 'id', 'sealed', 'https://broker.example/callback')`,
   )
-  const claimant = {
+  const claimContext = {
     claims: database.claims,
     owner: randomUUID(),
     deploymentId: DEPLOYMENT,
     keyIds: config.keyRing.keyIds,
-    sendLimitMs: 30_000,
-    settleMs: 60_000,
-    breakerMs: 30_000,
+    limits: {
+      sendLimitMs: 30_000,
+      lingerMs: 300_000,
+      settleMs: 60_000,
+      breakerMs: 30_000,
+      minRestMs: 5_000,
+    },
+    hasSecondPlace: () => true,
+    hasGap: () => false,
+    clock: systemClock,
   }
   const addAccount = async (key: AccountKey, dueInSeconds: number) => {
     const [row] = await query(databaseUrl, `select nextval('amo_generation') as generation`)
@@ -91,12 +116,12 @@ export async function createLedger(t: Test): Promise<Ledger> {
   await addAccount(KEY, -1)
   return {
     databaseUrl,
-    claimant,
-    committer,
-    other: { ...claimant, owner: randomUUID() },
+    claimContext,
+    commitContext,
+    other: { ...claimContext, owner: randomUUID() },
     config,
     addAccount,
-    answerFor: ({ integration, accountId, attemptId, generation, fingerprint }) => ({
+    receivedFor: ({ integration, accountId, attemptId, generation, fingerprint }) => ({
       integration,
       accountId,
       attemptId,

@@ -4,7 +4,9 @@ import { query } from './database.ts'
 
 export const newKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`
 
-/** Every value of the database that is sealed under this key, as table.column. */
+/**
+ * Returns the place (table.column) of every value of the database that is sealed under this key.
+ */
 export async function sealedUnder(databaseUrl: string, keyId: string): Promise<string[]> {
   const columns = await query<{ table: string; column: string }>(
     databaseUrl,
@@ -22,7 +24,7 @@ export async function sealedUnder(databaseUrl: string, keyId: string): Promise<s
   return found
 }
 
-/** `npm run reseal` with nothing but this environment. */
+/** Runs `amo-broker reseal` with only this environment. */
 export function reseal(env: Record<string, string>, ...args: string[]) {
   return runCli(['reseal', ...args], env)
 }

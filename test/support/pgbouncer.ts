@@ -6,17 +6,17 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { until } from './broker.ts'
 import { freePorts } from './ports.ts'
-import type { Scope } from './scope.ts'
+import type { TeardownScope } from './teardown-scope.ts'
 
-/** Undefined where there is none. */
+/** @returns the command that starts PgBouncer, or undefined when it is not installed */
 export function findPgBouncer(): string | undefined {
   const names = ['pgbouncer', '/usr/sbin/pgbouncer']
   return names.find((name) => spawnSync(name, ['--version']).status === 0)
 }
 
-/** PgBouncer in front of a database; the URL that leads through it. */
+/** Starts PgBouncer in front of a database and returns the URL that leads through it. */
 export async function startPgBouncer(
-  t: Scope,
+  t: TeardownScope,
   binary: string,
   target: string,
   mode: 'transaction' | 'session',
@@ -46,7 +46,7 @@ export async function startPgBouncer(
   ]
   const file = join(folder, 'pgbouncer.ini')
   await writeFile(file, settings.join('\n'))
-  // It does not run as root.
+  // PgBouncer refuses to run as root.
   const isRoot = process.getuid?.() === 0
   await Promise.all([chmod(folder, 0o755), chmod(file, 0o644)])
   const child = spawn(binary, [...(isRoot ? ['-u', 'nobody'] : []), file], { stdio: 'ignore' })

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
 
 /**
- * Below the kernel's own range (`ip_local_port_range`, 32768 and up on Linux): a port from there may become the near
- * end of any outgoing connection between the look and the broker's own `listen`.
+ * Below the kernel's own range (`ip_local_port_range`, 32768 and up on Linux). The kernel may give
+ * a port of that range to an outgoing connection before the broker listens on it.
  */
 const FIRST_PORT = 12_000
 const LAST_PORT = 32_000
@@ -16,7 +16,10 @@ interface Block {
 
 let block: Promise<Block> | undefined
 
-/** Ports of 127.0.0.1 for servers that must know theirs before they start. No other test process gets the same. */
+/**
+ * Returns free ports of 127.0.0.1, for servers that must know their port before they start. No
+ * other test process gets the same ones.
+ */
 export async function freePorts(count: number): Promise<number[]> {
   block ??= reserveBlock()
   const ours = await block
@@ -32,10 +35,13 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-/** A block is this process's as long as it listens on the block's first port: the kernel gives it back, crash included. */
+/**
+ * Reserves a block of ports by listening on its first one. The kernel frees the block when the
+ * process ends, even when it crashes.
+ */
 async function reserveBlock(): Promise<Block> {
   const blocks = (LAST_PORT - FIRST_PORT) / BLOCK_SIZE
-  // Processes that start together look at different blocks first.
+  // Processes that start at the same time try different blocks first.
   for (let tried = 0; tried < blocks; tried++) {
     const first = FIRST_PORT + ((process.pid + tried) % blocks) * BLOCK_SIZE
     const guard = await tryToListen(first)

@@ -1,29 +1,38 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Scope } from './scope.ts'
+import type { TeardownScope } from './teardown-scope.ts'
 
-/** `pass` hands through, `refuse` ends connections, `hang` accepts and keeps everything back until it passes again. */
+/**
+ * `pass` forwards everything. `refuse` ends connections. `hang` accepts connections and forwards
+ * nothing until the mode is `pass` again.
+ */
 export type ProxyMode = 'pass' | 'refuse' | 'hang'
 
-/** A TCP proxy in front of a server, so that a test can take the server away and give it back. */
+/**
+ * A TCP proxy in front of a server, so that a test can make the server unreachable and restore it.
+ */
 export interface TcpProxy {
   /** The server's URL with the proxy's address. */
   url: string
   set(mode: ProxyMode): void
-  /** Every chunk takes this much longer, in both directions. */
+  /** Delays every chunk in both directions. */
   slow(ms: number): void
-  /** Ends the connections that are open now; new ones pass. */
+  /** Ends the open connections. New ones are accepted. */
   cut(): void
   /**
-   * The next request with this text reaches the server, which answers it; of the answer nothing comes back, or its first half, and
-   * the connection is cut. Resolves when that has happened.
+   * Forwards the next request that contains `text`, drops the response or its second half, and ends
+   * the connection. Resolves when that has happened.
    */
   loseAnswerTo(text: string, part?: 'nothing' | 'half'): Promise<void>
-  /** Forgets what `loseAnswerTo` waits for. */
+  /** Cancels every `loseAnswerTo` that has not happened yet. */
   loseNothing(): void
-  /** Ends all connections; new ones go to another server. */
+  /** Replaces bytes in every request from now on, by as many others. */
+  replace(text: string, other: string): void
+  /** Ends all connections. New ones go to another server. */
   leadTo(target: string): void
+  /** New connections go to another server. Open ones stay, as after a change of DNS. */
+  leadNewTo(target: string): void
 }
 
 interface Loss {
@@ -32,9 +41,9 @@ interface Loss {
   done: () => void
 }
 
-export async function startProxy(t: Scope, target: string): Promise<TcpProxy> {
+export async function startProxy(t: TeardownScope, target: string): Promise<TcpProxy> {
   const links = new Set<Link>()
-  const state: LinkState = { mode: 'pass', slowMs: 0, losses: [] }
+  const state: LinkState = { mode: 'pass', slowMs: 0, losses: [], replaced: undefined }
   let upstreamAt = addressOf(target)
   const server = createServer((client) => {
     if (state.mode === 'refuse') return client.destroy()
@@ -54,7 +63,7 @@ export async function startProxy(t: Scope, target: string): Promise<TcpProxy> {
   const url = new URL(target)
   url.hostname = '127.0.0.1'
   url.port = String((server.address() as { port: number }).port)
-  // The parameter would win over the proxy's address.
+  // This parameter would take precedence over the address of the proxy.
   url.searchParams.delete('host')
   return {
     url: url.href,
@@ -72,9 +81,15 @@ export async function startProxy(t: Scope, target: string): Promise<TcpProxy> {
     loseNothing() {
       state.losses.length = 0
     },
+    replace(text, other) {
+      state.replaced = { text: Buffer.from(text), other: Buffer.from(other) }
+    },
     leadTo(next) {
       upstreamAt = addressOf(next)
       cut()
+    },
+    leadNewTo(next) {
+      upstreamAt = addressOf(next)
     },
   }
 }
@@ -88,6 +103,7 @@ interface LinkState {
   mode: ProxyMode
   slowMs: number
   losses: Loss[]
+  replaced: { text: Buffer; other: Buffer } | undefined
 }
 
 /** One connection through the proxy. */
@@ -105,6 +121,9 @@ class Link {
     this.#state = state
     client.on('data', (chunk: Buffer) => {
       this.#losing ??= this.#takeLoss(chunk)
+      const { text, other } = state.replaced ?? {}
+      const at = text === undefined ? -1 : chunk.indexOf(text)
+      if (at >= 0) other?.copy(chunk, at)
       this.#hand(chunk, upstream)
     })
     upstream.on('data', (chunk: Buffer) => {
@@ -121,7 +140,7 @@ class Link {
     this.follow()
   }
 
-  /** Does what the proxy's mode says now. */
+  /** Applies the current mode of the proxy. */
   follow(): void {
     for (const socket of [this.#client, this.#upstream]) {
       if (this.#state.mode === 'hang') socket.pause()
@@ -140,7 +159,7 @@ class Link {
     return at === -1 ? undefined : this.#state.losses.splice(at, 1)[0]
   }
 
-  /** In order, also when the delay changes meanwhile. */
+  /** Forwards chunks in their order, even when the delay changes in between. */
   #hand(chunk: Buffer, to: Socket): void {
     const { slowMs } = this.#state
     const waiting = this.#waiting.get(to)

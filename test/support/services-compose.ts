@@ -9,15 +9,15 @@ import { probePostgres, probeRedis, untilAnswers } from './services-probe.ts'
 
 const run = promisify(execFile)
 
-/** A daemon that is up answers at once; a first start pulls an image. */
+/** A running daemon responds at once. The first start pulls an image. */
 const infoTimeoutMs = 5000
 const upTimeoutMs = 240_000
 
 const root = join(import.meta.dirname, '..', '..')
 
 /**
- * What the tests change in docker-compose.yml: a free port of this machine, no password, no volume
- * and no fixed name, so that a demo running from the same file stays untouched.
+ * The changes to docker-compose.yml for tests: a free port, no password, no volume and no fixed
+ * name, so that a demo from the same file is not affected.
  */
 const services = {
   postgres: {
@@ -39,10 +39,10 @@ const services = {
 }
 
 /**
- * Starts one service of docker-compose.yml under a project name of its own.
+ * Starts one service of docker-compose.yml under a separate project name.
  *
- * @returns its URL on this machine, once it answers
- * @throws {Error} says what was missing, or repeats docker's words
+ * @returns its URL on this machine, once it responds
+ * @throws {Error} names what is missing, or repeats the message of docker
  */
 export async function startComposed(name: keyof typeof services, start: Start): Promise<string> {
   const file = ['docker-compose.yml', 'compose.yaml'].find((each) => existsSync(join(root, each)))

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { existsSync, globSync } from 'node:fs'
+import { existsSync, globSync, realpathSync } from 'node:fs'
 import { chown, mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
@@ -12,21 +12,21 @@ const run = promisify(execFile)
 /** initdb takes 1 to 2 s; a cold, busy disk may need many times that. */
 const initTimeoutMs = 60_000
 
-/** Where packagers put servers that stay off the PATH: Debian, Homebrew on ARM, on Intel. */
+/** Folders of servers that are not on the PATH: Debian, Homebrew on ARM, Homebrew on Intel. */
 const postgresFolders = [
   '/usr/lib/postgresql/*/bin',
   '/opt/homebrew/opt/postgresql*/bin',
   '/usr/local/opt/postgresql*/bin',
 ]
 
-/** What a starter needs: `stack` stops what was started, `signal` gives the start up. */
+/** `stack` stops the servers that were started. `signal` cancels a start. */
 export type Start = { stack: AsyncDisposableStack; signal: AbortSignal | undefined }
 
 /**
  * Starts a PostgreSQL of its own from local binaries: temporary folder, free port, no fsync.
  *
  * @returns the URL of its database `postgres`
- * @throws {Error} says what was missing, or repeats the end of the server's log
+ * @throws {Error} names what is missing, or contains the last lines of the server's log
  */
 export async function startPostgres(start: Start): Promise<string> {
   const bin = findPostgresFolder()
@@ -53,7 +53,7 @@ export async function startPostgres(start: Start): Promise<string> {
   })
   const [port = 0] = await freePorts(1)
   const settings = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
-  // No socket file: a temporary folder's path may be longer than the 107 bytes a socket allows.
+  // No socket file: the path of a temporary folder may exceed the 107 bytes that a socket allows.
   settings.push('listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=200')
   const args = ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])]
   const server = await startServer(join(bin, 'postgres'), args, { ...start, folder, owner })
@@ -62,7 +62,7 @@ export async function startPostgres(start: Start): Promise<string> {
   return url
 }
 
-/** Starts a Redis (or Valkey) of its own from the PATH: temporary folder, free port, nothing kept. */
+/** Starts a Redis or Valkey from the PATH: temporary folder, free port, no persistence. */
 export async function startRedis(start: Start): Promise<string> {
   const binary = findOnPath('redis-server') ?? findOnPath('valkey-server')
   if (!binary) throw new Error('no redis-server on the PATH')
@@ -78,7 +78,7 @@ export async function startRedis(start: Start): Promise<string> {
 
 export type Owner = { uid: number; gid: number } | undefined
 
-export function findPostgresFolder(): string {
+function findPostgresFolder(): string {
   const fromPath = findOnPath('postgres')
   if (fromPath && findOnPath('initdb')) return dirname(fromPath)
   const folders = globSync(postgresFolders).filter((folder) => existsSync(join(folder, 'initdb')))
@@ -87,12 +87,17 @@ export function findPostgresFolder(): string {
   return newest
 }
 
+/** Finds the directory with all binaries, because PATH may contain links to some of them only. */
+export function findPostgresBinaries(): string {
+  return dirname(realpathSync(join(findPostgresFolder(), 'postgres')))
+}
+
 function findOnPath(name: string): string | undefined {
   const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean)
   return folders.map((folder) => join(folder, name)).find((file) => existsSync(file))
 }
 
-/** initdb and postgres refuse to run as root; then they run as the first of these that exists. */
+/** @returns another user for PostgreSQL, which refuses to run as root; undefined for other users */
 export async function findOwner(): Promise<Owner> {
   if (process.getuid?.() !== 0) return undefined
   for (const name of ['postgres', 'nobody']) {
@@ -106,7 +111,7 @@ export async function findOwner(): Promise<Owner> {
 }
 
 export async function makeFolder(stack: AsyncDisposableStack, owner: Owner): Promise<string> {
-  // root's own TMPDIR may be closed to the other user; /tmp is open to all.
+  // The other user may not be allowed to read root's TMPDIR. Every user can read /tmp.
   const folder = await mkdtemp(join(owner ? '/tmp' : tmpdir(), 'amo-services-'))
   stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }))
   if (owner) await chown(folder, owner.uid, owner.gid)
@@ -119,7 +124,7 @@ export async function startServer(
   { stack, folder, owner }: Start & { folder: string; owner: Owner },
 ): Promise<ChildProcess> {
   await using log = await open(join(folder, 'log'), 'w')
-  // Its own process group, so that Ctrl-C reaches the tests first and the servers last.
+  // A process group of its own, so that Ctrl-C ends the tests before the servers.
   const child = spawn(binary, args, {
     ...owner,
     cwd: folder,
@@ -131,7 +136,7 @@ export async function startServer(
   return child
 }
 
-/** Both servers take SIGINT as "now, without waiting for clients"; SIGKILL is for one that hangs. */
+/** Stops a server. SIGINT ends both without waiting for clients; SIGKILL follows if one hangs. */
 export async function stopServer(child: ChildProcess): Promise<void> {
   if (!isRunning(child)) return
   const ended = new Promise((resolve) => child.once('exit', resolve))

@@ -2,16 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 
-/** A server on this machine answers in milliseconds; what needs longer is not there. */
-const probeTimeoutMs = 1500
+/** A server on this machine answers in milliseconds, and on a loaded one within seconds. */
+const probeTimeoutMs = 5000
 
 /** The oldest major version PostgreSQL's own project still keeps alive. */
 const oldestPostgres = 14
 
 /**
- * Guarantees that `url` leads to a PostgreSQL the tests can use, and names its version.
+ * Checks that the tests can use the PostgreSQL at `url`, and returns its version.
  *
- * @throws {Error} says why not: unreachable, too old, or a role without CREATEDB
+ * @throws {Error} names the reason: unreachable, too old, or a role without CREATEDB
  */
 export async function probePostgres(url: string): Promise<string> {
   return withPostgres(url, async (client) => {
@@ -32,9 +32,9 @@ export async function probePostgres(url: string): Promise<string> {
 }
 
 /**
- * Guarantees that `url` leads to a Redis that answers PING, and names its version.
+ * Checks that the Redis at `url` answers PING, and returns its version.
  *
- * @throws {Error} says why not
+ * @throws {Error} names the reason
  */
 export async function probeRedis(url: string): Promise<string> {
   const redis = new Redis(url, {
@@ -44,7 +44,8 @@ export async function probeRedis(url: string): Promise<string> {
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   })
-  // ioredis answers a failed connect() with "Connection is closed."; the cause comes as an event.
+  // After a failed connect(), ioredis throws "Connection is closed." and emits the cause as an
+  // event.
   let cause: Error | undefined
   redis.on('error', (error: Error) => {
     cause = error
@@ -62,17 +63,17 @@ export async function probeRedis(url: string): Promise<string> {
 }
 
 /**
- * Waits until a server that was just started answers `probe`: 20 s at the most, ten times what a
- * start takes on an idle machine.
+ * Waits until a server that was just started answers `probe`. A start takes two seconds on an idle
+ * machine; the limit is a minute.
  *
- * @param isAlive tells early that the wait is in vain
- * @throws {Error} the last probe's error, or the signal's reason
+ * @param isAlive returns false when the server has ended, so that the wait ends early
+ * @throws {Error} the error of the last probe, or the reason of the signal
  */
 export async function untilAnswers(
   probe: () => Promise<unknown>,
   { signal, isAlive = () => true }: { signal: AbortSignal | undefined; isAlive?: () => boolean },
 ): Promise<void> {
-  const deadline = Date.now() + 20_000
+  const deadline = Date.now() + 60_000
   for (;;) {
     signal?.throwIfAborted()
     try {
@@ -86,9 +87,9 @@ export async function untilAnswers(
 }
 
 /**
- * Drops databases named `amo_test_*` that an earlier, killed run has left, and returns their names.
- * Left means: nobody is connected, and it is older than an hour, so that a run going on next door
- * keeps its template. A role that may not see the age (only superusers may) drops nothing.
+ * Drops databases named `amo_test_*` that a killed run has left behind, and returns their names. A
+ * database counts as left behind when it has no connection and is older than an hour, so that
+ * another run keeps its template. Only superusers see the age; another role drops nothing.
  */
 export async function dropLeftovers(url: string): Promise<string[]> {
   return withPostgres(url, async (client) => {
@@ -109,7 +110,7 @@ export async function dropLeftovers(url: string): Promise<string[]> {
   })
 }
 
-/** Names a server for people: host, port and user, never the password. */
+/** Describes a server by host, port and user, never by its password. */
 export function describeUrl(url: string): string {
   if (!URL.canParse(url)) return 'a value that is no URL'
   const { hostname, port, username, searchParams } = new URL(url)
@@ -121,7 +122,7 @@ async function withPostgres<T>(url: string, use: (client: pg.Client) => Promise<
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: probeTimeoutMs,
-    query_timeout: 5000, // DROP DATABASE waits for a checkpoint, which a busy disk draws out
+    query_timeout: 30_000, // DROP DATABASE waits for a checkpoint, which takes long on a busy disk
     application_name: 'amo-test-runner',
   })
   client.on('error', () => {}) // a connection lost between two queries shows in the next query

@@ -7,26 +7,26 @@ import { describeUrl, probePostgres, probeRedis } from './services-probe.ts'
 export type Services = {
   databaseUrl: string
   redisUrl: string
-  /** One line a service, for people: what was found and where. */
+  /** One line for each service: what was found and where. */
   how: string[]
-  /** Stops what findServices started, and nothing else. */
+  /** Stops only the servers that findServices started. */
   stop(): Promise<void>
 }
 
 export type FindOptions = {
   env?: NodeJS.ProcessEnv
   log?: (line: string) => void
-  /** Gives the search up; what was started by then is stopped. */
+  /** Cancels the search and stops the servers that it has started. */
   signal?: AbortSignal
 }
 
-/** Thrown when a service is missing; its message names what was tried and what to start. */
+/** Thrown when a service is missing. The message lists what was tried and what to start. */
 export class ServicesNotFound extends Error {}
 
 /**
- * Guarantees a PostgreSQL and a Redis the tests can use: from the environment, on the default
- * ports, from local binaries, or from docker compose, in this order. `TEST_SERVICES` set to
- * `env`, `running`, `local` or `compose` allows that one way only.
+ * Finds or starts a PostgreSQL and a Redis for the tests: from the environment, on the default
+ * ports, from local binaries, or from docker compose, in this order. `TEST_SERVICES` set to `env`,
+ * `running`, `local` or `compose` allows only that way.
  *
  * @throws {ServicesNotFound} when one of them is missing, or the environment names a dead one
  */
@@ -51,7 +51,7 @@ export async function findServices(options: FindOptions = {}): Promise<Services>
 const kinds = ['env', 'running', 'local', 'compose'] as const
 type Kind = (typeof kinds)[number]
 
-/** One way to a service. `find` returns a URL to probe, or throws the reason why there is none. */
+/** One way to find a service. `find` returns a URL to probe, or throws when there is none. */
 type Way = {
   kind: Kind
   title: string
@@ -82,7 +82,7 @@ function postgresWays(env: NodeJS.ProcessEnv, start: Start): Way[] {
   const sockets = ['/var/run/postgresql', '/tmp'].filter((folder) =>
     existsSync(`${folder}/.s.PGSQL.5432`),
   )
-  // The host parameter wins over the URL's host, for pg as for libpq; the URL stays parsable.
+  // In pg and libpq the host parameter takes precedence over the host of the URL.
   const atSocket = sockets.flatMap((folder) =>
     users.map((user) => `postgresql://${user}@localhost/postgres?host=${folder}`),
   )
@@ -111,7 +111,7 @@ function fromEnv(env: NodeJS.ProcessEnv, name: string, probe: Way['probe']): Way
     if (!url) throw new Error('not set')
     return url
   }
-  // Who names a server means that server: a dead one must not lead to another one in silence.
+  // A server that was named explicitly must not be replaced by another one without notice.
   const probeNamed = (url: string) =>
     probe(url).catch((error: unknown) => {
       throw new ServicesNotFound(`${name} leads to ${describeUrl(url)}: ${reasonOf(error)}`)

@@ -4,16 +4,19 @@ import { TLSSocket } from 'node:tls'
 import type { Test } from 'tap'
 import type { Certificates } from './certificates.ts'
 
-/** PostgreSQL's request for TLS (protocol, "SSLRequest"): its length and its code; the answer is one letter. */
+/** Length of PostgreSQL's SSLRequest message. The server responds with one letter. */
 const SSL_REQUEST_BYTES = 8
 
 export interface TlsProxy {
   port: number
-  /** Connections that spoke TLS to their end. */
+  /** Number of connections that completed the TLS handshake. */
   readonly secured: number
 }
 
-/** Speaks TLS towards the client and plain TCP towards a server that has none; PostgreSQL asks for it first. */
+/**
+ * Accepts TLS connections in front of a server without TLS. A PostgreSQL client asks for TLS in
+ * plain text first.
+ */
 export async function startTlsProxy(
   t: Test,
   target: URL,

@@ -4,25 +4,28 @@ import { pino } from 'pino'
 import { bindDeployment } from '../../src/db/deployment.ts'
 import { openPostgres } from '../../src/db/postgres.ts'
 import type { Tables } from '../../src/db/tables.ts'
-import type { Committer } from '../../src/refresh/commit.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import type { CommitContext } from '../../src/pairs/commit-context.ts'
 import { KeyRing } from '../../src/vault/key-ring.ts'
 import { KeyedHash } from '../../src/vault/keyed-hash.ts'
 import { Secret } from '../../src/vault/secret.ts'
-import type { Scope } from './scope.ts'
+import type { TeardownScope } from './teardown-scope.ts'
 
-/** The brokers' database and keys in the harness's own hands: to onboard, and to open at the end what was sealed. */
+/**
+ * Gives the harness the brokers' database and keys, to onboard accounts and to open sealed values.
+ */
 export interface Vault {
   databaseUrl: string
   deploymentId: string
   encryptionKeys: string
   keyRing: KeyRing
   db: Kysely<Tables>
-  committer: Committer
+  commitContext: CommitContext
 }
 
 /** Binds the database to the deployment of this run. */
 export async function openVault(
-  scope: Scope,
+  scope: TeardownScope,
   databaseUrl: string,
   deploymentId: string,
   encryptionKeys = `torture:${randomBytes(32).toString('base64')}`,
@@ -33,6 +36,12 @@ export async function openVault(
   const keyRing = KeyRing.parse(encryptionKeys)
   const { rootSecret } = await bindDeployment(database.db, keyRing, deploymentId)
   const fingerprints = new KeyedHash(() => rootSecret, 'fingerprint')
-  const committer = { claims: database.claims, keyRing, fingerprints }
-  return { databaseUrl, deploymentId, encryptionKeys, keyRing, db: database.db, committer }
+  const commitContext = {
+    claims: database.claims,
+    owner: 'test',
+    keyRing,
+    fingerprints,
+    clock: systemClock,
+  }
+  return { databaseUrl, deploymentId, encryptionKeys, keyRing, db: database.db, commitContext }
 }

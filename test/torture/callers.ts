@@ -1,73 +1,58 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Agent, request } from 'undici'
-import { ERRORS } from '../../src/errors.ts'
 import { createPrng } from '../../src/sandbox/prng.ts'
 import type { Sandbox } from '../../src/sandbox/sandbox.ts'
-import type { Subject } from '../support/subjects.ts'
+import type { SandboxAccount } from '../support/sandbox-accounts.ts'
+import type { Answers } from './answers.ts'
+import { codeOf, isInContract } from './error-contract.ts'
+import type { Read } from './read.ts'
 import type { Replica } from './replica.ts'
-
-/** A token that a caller got. */
-export interface Read {
-  account: number
-  replica: string
-  generation: number
-  /** Before the request was sent. */
-  askedAtMs: number
-  tookMs: number
-  /** 0 when nothing is promised: to be used at once. */
-  useUntilMs: number
-  isStale: boolean
-  /** The provider refused it at the moment it arrived. */
-  isDead: boolean
-}
 
 export interface CallersSetup {
   sandbox: Sandbox
   replicas: Replica[]
-  subjects: Subject[]
+  subjects: SandboxAccount[]
   operatorKey: string
+  answers: Answers
   seed: number
   violation: (kind: ViolationKind, text: string) => void
 }
 
-export type ViolationKind = 'dead' | 'answer'
+export type ViolationKind = 'dead' | 'response' | 'generation'
 
 const REQUEST_LIMIT_MS = 15_000
-/** A reader waits a second for a refresh; a busy machine is no violation. */
-const ANSWER_LIMIT_MS = 8_000
-/** Before the end of the promise: the request that uses the token is on its way then. */
+/** A reader waits a second for a refresh. The rest allows for a busy machine. */
+const RESPONSE_LIMIT_MS = 8_000
+/** The token is used this long before its promise ends, the time that the request may need. */
 const LAST_USE_MS = 40
 const PAUSE_MS = 1_000
-/** Of the reads. */
+/** Share of the reads. */
 const REPORT_SHARE = 0.02
 
-/** What a healthy broker may say to somebody who has all rights, instead of a token. */
-const CONTRACT_CODES = new Set([
-  'reauth_required',
-  'disconnected',
-  'refresh_pending',
-  'provider_unavailable',
-  'storage_unavailable',
-  'too_many_reports',
-])
-
 /**
- * Sibling services: they ask for tokens, keep each until its `use_until`, and find out at the provider whether it lives, when
- * they get it and just before its promise ends.
+ * Imitates sibling services: asks for tokens and keeps each until its `use_until`. Checks at the
+ * provider that the token is alive, on arrival and just before its promise ends.
  */
 export class Callers {
   readonly reads: Read[] = []
   readonly errorCounts = new Map<string, number>()
-  /** Accounts whose tokens the harness itself has killed, and until when that is an excuse. */
+  /**
+   * Accounts whose tokens the harness has killed, and the end of the time in which that excuses a
+   * dead token.
+   */
   readonly early = new Map<number, number>()
-  /** Accounts that may be missing just now. */
+  /** Accounts that may be missing at the moment. */
   readonly removed = new Set<number>()
   earlyDeaths = 0
-  /** Tokens used when they were promised to live. */
+  /** Tokens of living grants that were dead before their promise ended, and reported as such. */
+  readonly brokenPromises = new Set<number>()
+  /** Number of uses of tokens that were promised to be alive. */
   checked = 0
   broken = 0
   readonly #setup: CallersSetup
   readonly #agent = new Agent({ connections: 100, pipelining: 1 })
+  /** The access token of each generation that a caller has seen. */
+  readonly #tokens = new Map<number, string>()
   readonly #promises = new Map<string, { useUntilMs: number; timer: NodeJS.Timeout }>()
   readonly #closing = new AbortController()
   #running: Promise<void>[] = []
@@ -111,13 +96,15 @@ export class Callers {
     if (read.isDead || random() < REPORT_SHARE) {
       const body = JSON.stringify({ generation: read.generation })
       const report = `/tokens/${subject.accountId}/refresh?integration=${subject.integration}`
-      await this.#read(replica, subject, 'POST', report, body)
+      const isBroken = read.isDead && Date.now() < read.useUntilMs && this.#isGranted(subject)
+      const newer = await this.#read(replica, subject, 'POST', report, body)
+      if (isBroken && newer !== undefined) this.brokenPromises.add(read.generation)
     }
   }
 
   async #read(
     replica: Replica,
-    subject: Subject,
+    subject: SandboxAccount,
     method: 'GET' | 'POST',
     path: string,
     body: string | null = null,
@@ -136,31 +123,30 @@ export class Callers {
         bodyTimeout: REQUEST_LIMIT_MS,
       })
       const text = await answer.body.text()
+      if (method === 'GET') this.#setup.answers.note(replica.name, answer.statusCode)
       const tookMs = Date.now() - askedAtMs
-      if (tookMs > ANSWER_LIMIT_MS && !replica.wasDisturbedSince(askedAtMs)) {
-        this.#violate('answer', `${method} ${path} took ${tookMs} ms at ${replica.name}`)
+      if (tookMs > RESPONSE_LIMIT_MS && !replica.wasDisturbedSince(askedAtMs)) {
+        this.#violate('response', `${method} ${path} took ${tookMs} ms at ${replica.name}`)
       }
       const type = String(answer.headers['content-type'])
       if (answer.statusCode !== 200) {
-        this.#judgeError(
-          subject,
-          `${method} ${path} at ${replica.name}`,
-          answer.statusCode,
-          type,
-          text,
-        )
+        const what = `${method} ${path} at ${replica.name}`
+        // A process that was stopped finds its time limit over before it reads the request.
+        const wasStopped = answer.statusCode === 408 && replica.wasDisturbedSince(askedAtMs)
+        if (!wasStopped) this.#checkError(subject, what, answer.statusCode, type, text)
         return undefined
       }
-      return this.#judgeToken(replica, subject, { text, askedAtMs, tookMs })
+      return this.#checkToken(replica, subject, { text, askedAtMs, tookMs })
     } catch (error) {
-      this.#judgeSilence(replica, askedAtMs, `${method} ${path}`, error)
+      if (method === 'GET') this.#setup.answers.unanswered += 1
+      this.#checkSilence(replica, askedAtMs, `${method} ${path}`, error)
       return undefined
     }
   }
 
-  #judgeToken(
+  #checkToken(
     replica: Replica,
-    subject: Subject,
+    subject: SandboxAccount,
     { text, askedAtMs, tookMs }: { text: string; askedAtMs: number; tookMs: number },
   ): Read {
     const token = JSON.parse(text)
@@ -176,7 +162,15 @@ export class Callers {
     }
     this.reads.push(read)
     if (token.account_id !== subject.accountId) {
-      this.#violate('answer', `asked for ${subject.accountId}, got a token of ${token.account_id}`)
+      this.#violate(
+        'response',
+        `asked for ${subject.accountId}, got a token of ${token.account_id}`,
+      )
+    }
+    const known = this.#tokens.get(token.generation) ?? token.access_token
+    this.#tokens.set(token.generation, known)
+    if (known !== token.access_token) {
+      this.#violate('generation', `${this.#name(read)} stands for two tokens`)
     }
     if (Date.parse(token.expires_at) < askedAtMs - 1_000) {
       this.#violate('dead', `${this.#name(read)} had expired at ${token.expires_at}`)
@@ -186,7 +180,7 @@ export class Callers {
     return read
   }
 
-  /** Uses it once more, just before its promise ends. */
+  /** Uses the token once more, just before its promise ends. */
   #keep(read: Read, token: string): void {
     const known = this.#promises.get(token)
     if (known !== undefined && known.useUntilMs >= read.useUntilMs) return
@@ -219,45 +213,38 @@ export class Callers {
     return this.#setup.sandbox.world.grants.findAccess(token)?.state === 'live'
   }
 
-  #judgeError(
-    { accountId }: Subject,
+  #isGranted({ account, client }: SandboxAccount): boolean {
+    const { grants } = this.#setup.sandbox.world
+    return grants.liveRefreshTokens(account, client.clientId).length > 0
+  }
+
+  #checkError(
+    { accountId }: SandboxAccount,
     what: string,
     status: number,
     type: string,
     text: string,
   ): void {
-    const code = type.includes('application/problem+json') ? codeOf(text) : undefined
+    const code = codeOf(type, text)
     this.errorCounts.set(code ?? `${status}`, (this.errorCounts.get(code ?? `${status}`) ?? 0) + 1)
-    const isMissing = code === 'account_not_found' && this.removed.has(accountId)
-    const isKnown = code !== undefined && CONTRACT_CODES.has(code)
-    const fits = Object.entries(ERRORS).some(([name, [its]]) => name === code && its === status)
-    if (!fits || !(isKnown || isMissing)) {
-      this.#violate('answer', `${what}: ${status} ${type} ${text.slice(0, 300)}`)
+    if (!isInContract(code, status, this.removed.has(accountId))) {
+      this.#violate('response', `${what}: ${status} ${type} ${text.slice(0, 300)}`)
     }
   }
 
-  /** No answer at all: only a replica that nobody has touched owes one. */
-  #judgeSilence(replica: Replica, askedAtMs: number, what: string, error: unknown): void {
+  /** No response: only a replica that no fault has touched must respond. */
+  #checkSilence(replica: Replica, askedAtMs: number, what: string, error: unknown): void {
     if (this.#closing.signal.aborted) return
     this.broken += 1
-    // What the harness did to it may show there a moment later.
+    // The effect of a fault on the replica may show a moment later.
     setTimeout(() => {
       if (replica.wasDisturbedSince(askedAtMs)) return
       const reason = error instanceof Error ? error.message : String(error)
-      this.#violate('answer', `${what} got no answer from ${replica.name}: ${reason}`)
+      this.#violate('response', `${what} got no response from ${replica.name}: ${reason}`)
     }, 200)
   }
 
   #violate(kind: ViolationKind, text: string): void {
     this.#setup.violation(kind, text)
-  }
-}
-
-function codeOf(text: string): string | undefined {
-  try {
-    const { code } = JSON.parse(text)
-    return typeof code === 'string' ? code : undefined
-  } catch {
-    return undefined
   }
 }

@@ -1,16 +1,17 @@
 import type { BookEntry } from '../../src/sandbox/books.ts'
 import type { Entry, Journal } from './journal.ts'
-import type { Life, Replica } from './replica.ts'
+import type { Life } from './life.ts'
+import type { Replica } from './replica.ts'
 
 /**
- * What became of an answer that carried a new pair:
- * `never_left` – the provider did not hand all of it to the network;
- * `in_flight` – whoever had asked was killed before it read it; nobody can avoid that;
- * `window` – killed between reading it and the first write, the window that I2 names;
- * `disk_gone` – kept on a disk that was lost together with its process, before anybody else had it;
- * `hung_up` – the broker that had asked lives, and closed the connection before the answer came;
- * `pending` – nobody can tell yet;
- * `arrived` – the brokers must have it.
+ * Where a provider response with a new token pair ended:
+ * `never_left`: the provider did not write all of it to the network.
+ * `in_flight`: the broker was killed before it read the response. No client can avoid that.
+ * `window`: the broker was killed between reading it and the first write, the window of I2.
+ * `disk_gone`: the only copy was on a disk that was lost together with its process.
+ * `hung_up`: the broker is alive and closed the connection before the response came.
+ * `pending`: it cannot be decided yet.
+ * `arrived`: the brokers must have the pair.
  */
 export type Fate =
   | 'never_left'
@@ -21,9 +22,9 @@ export type Fate =
   | 'pending'
   | 'arrived'
 
-/** The harness's clock and a replica's differ by no more. */
+/** Largest difference between the clock of the harness and the clock of a replica. */
 const CLOCKS_MS = 25
-/** What was written to a connection is read within this, by a process that lives. */
+/** A running process reads what was written to its connection within this time. */
 const READING_MS = 5_000
 
 export interface Witnesses {
@@ -41,7 +42,7 @@ export function fateOf(entry: BookEntry, witnesses: Witnesses): Fate {
   )
   const life = lifeOf(sent, replicas)
   if (!entry.answered) {
-    // Without a fault it was the connection's other end that was gone.
+    // Without a fault, the broker had closed the connection.
     const isHungUp = entry.fault === undefined && life?.endedAtMs === undefined
     return isHungUp && Date.now() - entry.at > READING_MS ? 'hung_up' : 'never_left'
   }
@@ -51,14 +52,14 @@ export function fateOf(entry: BookEntry, witnesses: Witnesses): Fate {
       replica === sent.replica && start === sent.start && atMs >= entry.arrivedAt - CLOCKS_MS,
   )
   const has = (step: Entry['step']) => later.some((line) => line.step === step)
-  if (!has('answered')) {
+  if (!has('response_read')) {
     if (life.end === 'SIGKILL') return 'in_flight'
     const isStopped = life.stops.some(
       ({ toMs }) => toMs === undefined || toMs > Date.now() - READING_MS,
     )
     return isStopped || Date.now() - entry.at < READING_MS ? 'pending' : 'arrived'
   }
-  if (!has('kept')) return life.end === 'SIGKILL' ? 'window' : 'arrived'
+  if (!has('journaled')) return life.end === 'SIGKILL' ? 'window' : 'arrived'
   if (!life.isDiskGone) return 'arrived'
   const copied = later.find(({ step }) => step === 'copied')
   const isCopyLost =

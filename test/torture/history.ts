@@ -1,10 +1,10 @@
 import { type Kysely, sql } from 'kysely'
-import { tokenAt } from '../../src/accounts/sealed-tokens.ts'
 import type { Tables } from '../../src/db/tables.ts'
 import { tokenId } from '../../src/sandbox/tokens.ts'
 import type { KeyRing } from '../../src/vault/key-ring.ts'
+import { tokenAt } from '../../src/vault/sealed-places.ts'
 
-/** A pair that stood in an account's row. */
+/** A token pair that was stored in an account's row at some time. */
 export interface Stored {
   account: number
   generation: number
@@ -12,7 +12,7 @@ export interface Stored {
   atMs: number
 }
 
-/** Lets the database itself write down, in the same transaction, every pair that ever comes into `amo_tokens`. */
+/** Installs a trigger that records every pair written to `amo_tokens`, in the same transaction. */
 export async function recordHistory(db: Kysely<Tables>): Promise<void> {
   await sql`
     create table torture_history (

@@ -1,12 +1,11 @@
 import { type Kysely, sql } from 'kysely'
-import { tokenAt } from '../../src/accounts/sealed-tokens.ts'
 import type { Tables } from '../../src/db/tables.ts'
-import { pairFromJson } from '../../src/refresh/answer.ts'
-import { parkedAt } from '../../src/refresh/parking.ts'
+import { pairFromJson } from '../../src/pairs/received-pair.ts'
 import { tokenId } from '../../src/sandbox/tokens.ts'
 import type { KeyRing } from '../../src/vault/key-ring.ts'
+import { parkedAt, tokenAt } from '../../src/vault/sealed-places.ts'
 
-/** What the database holds of an account: names of refresh tokens, as the sandbox's books have them. */
+/** The refresh tokens that the database holds for an account, by the ids that the sandbox uses. */
 export interface Holding {
   account: number
   status: string
@@ -16,7 +15,7 @@ export interface Holding {
   parked: string[]
 }
 
-/** Opens what is sealed in the rows and in the ledger. An account without a row is not among them. */
+/** Reads and decrypts the pairs of every account that has a row. */
 export async function readHoldings(
   db: Kysely<Tables>,
   keyRing: KeyRing,
@@ -38,7 +37,7 @@ export async function readHoldings(
   }))
 }
 
-/** Every pair that is parked in the ledger. */
+/** Reads and decrypts every pair that is parked in `amo_refresh_attempts`. */
 export async function readParked(
   db: Kysely<Tables>,
   keyRing: KeyRing,

@@ -1,14 +1,18 @@
 /** One injected fault. */
 export interface Incident {
   fault: string
-  /** That it happened to, where it did to one. */
+  /** Undefined when the fault concerns no single account. */
   account: number | undefined
   atMs: number
   outcome: string | undefined
   recoveryMs: number | undefined
+  /** Accounts that could not be served before a send of theirs was settled. */
+  lateCount?: number
+  /** Until the last of those was served. */
+  slowestLateMs?: number
 }
 
-/** What was done to the brokers, and how they came out of it. */
+/** Collects the injected faults and how the brokers recovered from each. */
 export class Incidents {
   readonly all: Incident[] = []
   readonly #log: (line: string) => void
@@ -36,12 +40,12 @@ export class Incidents {
     this.#log(`${incident.fault}: ${outcome}${after}`)
   }
 
-  /** A line for who watches. */
+  /** Prints a line. */
   note(line: string): void {
     this.#log(line)
   }
 
-  /** An order that nothing came to: nothing was injected. */
+  /** Removes an incident whose fault was never injected. */
   drop(incident: Incident): void {
     this.all.splice(this.all.indexOf(incident), 1)
   }

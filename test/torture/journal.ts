@@ -1,13 +1,13 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { withTimeout } from '../../src/lib/with-timeout.ts'
 import type { JournalLine } from './orders.ts'
 
-/** A line and the process that wrote it: `start` tells two starts of one replica apart. */
+/** A line and the process that wrote it. `start` is the number of the replica's start. */
 export interface Entry extends JournalLine {
   replica: string
   start: number
 }
 
-/** What all replicas wrote, in the order of arrival here. */
+/** Collects the lines of all replicas in the order in which the harness receives them. */
 export class Journal {
   readonly #byAccount = new Map<number, Entry[]>()
   readonly #watchers = new Set<(entry: Entry) => void>()
@@ -29,19 +29,16 @@ export class Journal {
     for (const entries of this.#byAccount.values()) yield* entries
   }
 
-  /** The next line that fits; undefined when none comes in time. */
+  /** @returns the next line that fits, or undefined when none comes within the limit */
   async next(fits: (entry: Entry) => boolean, limitMs: number): Promise<Entry | undefined> {
     const { promise, resolve } = Promise.withResolvers<Entry>()
     const watch = (entry: Entry) => {
       if (fits(entry)) resolve(entry)
     }
     this.#watchers.add(watch)
-    const timer = new AbortController()
-    const late = delay(limitMs, undefined, timer).catch(() => undefined)
     try {
-      return await Promise.race([promise, late])
+      return await withTimeout(promise, limitMs, undefined)
     } finally {
-      timer.abort()
       this.#watchers.delete(watch)
     }
   }

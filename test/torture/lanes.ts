@@ -1,50 +1,59 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createPrng } from '../../src/sandbox/prng.ts'
 import { accountFaults } from './faults/accounts.ts'
+import { diskFaults } from './faults/disk.ts'
 import { between, type Fault, type Random } from './faults/fault.ts'
 import { killFaults } from './faults/kills.ts'
 import { postgresFaults } from './faults/postgres.ts'
 import { providerFaults } from './faults/provider.ts'
 import { redisFaults } from './faults/redis.ts'
 import { replicaFaults } from './faults/replicas.ts'
-import type { Stage } from './stage.ts'
+import { storageFaults } from './faults/storage.ts'
+import type { Harness } from './harness.ts'
 
-/** One thing after the other happens in a lane; the lanes run beside each other. */
-export interface Lane {
+/** The faults of a lane come one after the other. The lanes run concurrently. */
+interface Lane {
   name: string
   faults: Fault[]
-  /** Between the end of one fault and the next one. */
+  /** Pause between the end of one fault and the next one. */
   pauseMs: [from: number, to: number]
 }
 
-export const LANES: Lane[] = [
+const LANES: Lane[] = [
   { name: 'kills', faults: killFaults, pauseMs: [3_000, 7_000] },
   { name: 'replicas', faults: replicaFaults, pauseMs: [6_000, 15_000] },
   { name: 'postgres', faults: postgresFaults, pauseMs: [4_000, 10_000] },
+  { name: 'storage', faults: storageFaults, pauseMs: [2_000, 6_000] },
+  { name: 'disk', faults: diskFaults, pauseMs: [40_000, 80_000] },
   { name: 'redis', faults: redisFaults, pauseMs: [4_000, 10_000] },
   { name: 'provider', faults: providerFaults, pauseMs: [2_000, 6_000] },
   { name: 'accounts', faults: accountFaults, pauseMs: [5_000, 12_000] },
 ]
 
+/** Changes of the server take longer than the short form waits. */
+const FAILOVERS = /^(read_only|switchover|failover_lossy|old_primary_writable)/
+
 export interface LaneOptions {
-  /** Only faults whose name holds this. */
+  /** Injects only faults whose name contains this. */
   only?: string | undefined
-  /** Each fault once. */
+  /** Injects each fault once. */
   isOnce?: boolean
-  /** None of those that take minutes to recover from. */
+  /** Leaves out the faults that take minutes to recover from. */
   isShort?: boolean
   /** Divides the pauses. */
   haste?: number
 }
 
-/** The names of all faults of the mix. */
+/** Returns the names of all faults of the mix. */
 export function faultNames(): string[] {
   return LANES.flatMap(({ faults }) => faults.map(({ name }) => name))
 }
 
-/** Injects faults until the stage's signal, or until each has been once when `isOnce`. */
+/**
+ * Injects faults until the harness's signal, or with `isOnce` until each fault was injected once.
+ */
 export async function runLanes(
-  stage: Stage,
+  harness: Harness,
   seed: number,
   { only, isOnce = false, isShort = false, haste = 1 }: LaneOptions,
 ): Promise<void> {
@@ -52,23 +61,24 @@ export async function runLanes(
     ...lane,
     faults: lane.faults.filter(
       ({ name, isSlow = false }) =>
-        (only === undefined || name.includes(only)) && !(isShort && isSlow),
+        (only === undefined || name.includes(only)) &&
+        !(isShort && (isSlow || FAILOVERS.test(name))),
     ),
   })).filter(({ faults }) => faults.length > 0)
   await Promise.all(
     lanes.map((lane, nth) =>
-      runLane(stage, lane, createPrng(seed + 7919 * nth), { isOnce, haste }),
+      runLane(harness, lane, createPrng(seed + 7919 * nth), { isOnce, haste }),
     ),
   )
 }
 
 async function runLane(
-  stage: Stage,
+  harness: Harness,
   lane: Lane,
   random: Random,
   { isOnce, haste }: { isOnce: boolean; haste: number },
 ): Promise<void> {
-  const { signal } = stage
+  const { signal } = harness
   let round: Fault[] = []
   let rounds = 0
   while (!signal.aborted) {
@@ -81,14 +91,14 @@ async function runLane(
       rounds += 1
     }
     const fault = round.pop()
-    await fault?.inject(stage, random).catch((error) => {
-      stage.incidents.note(`harness: ${fault.name}: ${error.stack}`)
+    await fault?.inject(harness, random).catch((error) => {
+      harness.incidents.note(`harness: ${fault.name}: ${error.stack}`)
     })
     await delay(between(...lane.pauseMs, random) / haste, undefined, { signal }).catch(() => {})
   }
 }
 
-/** Each fault comes as often as it weighs in every round: none is left out by chance. */
+/** Lists each fault as often as its weight in every round, so that chance leaves out none. */
 function shuffle<T>(list: T[], random: Random): T[] {
   const keyed = list.map((item) => ({ item, key: random() }))
   return keyed.sort((left, right) => left.key - right.key).map(({ item }) => item)

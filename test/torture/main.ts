@@ -1,6 +1,7 @@
+import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { withScope } from '../support/scope.ts'
 import { findServices } from '../support/services.ts'
+import { withTeardown } from '../support/teardown-scope.ts'
 import { faultNames } from './lanes.ts'
 import { report } from './report.ts'
 import { runMix } from './run.ts'
@@ -9,19 +10,25 @@ import { runScenarios } from './scenarios/run.ts'
 
 const help = `Usage: npm run torture -- [options]
 
-Three brokers on a real PostgreSQL and a Redis of their own, behind proxies; a sandbox that plays the
-provider and is the judge; callers that use every token they get; and everything that can go wrong.
-Ends with a table and exit code 0 when every count of violations is 0.
+Starts three brokers on PostgreSQL and Redis behind proxies, and a sandbox as the provider. Callers use
+every token that they read while faults are injected. Prints a table and exits with 0 when there is no
+violation.
 
   --minutes <n>    how long faults are injected; default 3
-  --seed <n>       the schedule: which fault, on which replica, for how long; default: by chance
+  --seed <n>       selects the faults, their replicas and durations; default: random
   --accounts <n>   default 400
   --lifetime <s>   of an access token, in seconds; default 45
   --callers <n>    default 60
-  --only <text>    only faults and scenarios whose name holds this
+  --only <text>    only faults and scenarios whose name contains this
+  --with-version <ref>
+                   one of the brokers is of this tag or commit; only in the mix
+                   of faults
   --once           every fault once, instead of --minutes
   --no-scenarios   only the mix of faults
-  --list           the names of all faults and scenarios
+  --prometheus     scrape the replicas of the mix with a real Prometheus, and
+                   compare its SLIs with the counts of the harness
+  --picture <file> the same, and draw the dashboard as SVG
+  --list           prints the names of all faults and scenarios
   --help`
 
 const OPTIONS = {
@@ -31,6 +38,9 @@ const OPTIONS = {
   lifetime: { type: 'string', default: '45' },
   callers: { type: 'string', default: '60' },
   only: { type: 'string' },
+  'with-version': { type: 'string' },
+  prometheus: { type: 'boolean', default: false },
+  picture: { type: 'string' },
   once: { type: 'boolean', default: false },
   scenarios: { type: 'boolean', default: true },
   list: { type: 'boolean', default: false },
@@ -56,7 +66,9 @@ async function main(): Promise<number> {
     lifetime: number('lifetime', values.lifetime),
     callers: number('callers', values.callers),
     only,
+    version: values['with-version'],
     isOnce: values.once,
+    isMonitored: values.prometheus || values.picture !== undefined,
     signal: interrupted.signal,
     log: say,
   }
@@ -69,9 +81,10 @@ async function main(): Promise<number> {
     process.env.TEST_DATABASE_URL = services.databaseUrl
     let violations = 0
     if (faultNames().some(fits)) {
-      const result = await withScope((scope) => runMix(scope, options))
+      const result = await withTeardown((scope) => runMix(scope, options))
       say(report(result))
-      violations += result.verdict.violations.length
+      if (values.picture) writeFileSync(values.picture, result.monitored?.picture ?? '')
+      violations += result.findings.violations.length
     }
     if (values.scenarios && scenarios.some(fits)) violations += await runScenarios(options)
     say(violations === 0 ? '\nno violation' : `\n${violations} violations`)

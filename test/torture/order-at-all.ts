@@ -3,8 +3,10 @@ import type { Order } from './orders.ts'
 import type { Replica } from './replica.ts'
 
 /**
- * Gives the order to all of these replicas, and takes it back from the others when one has carried it out. Undefined: none came to
- * the step in time.
+ * Gives the order to all of these replicas, and withdraws it from the others after one has carried
+ * it out.
+ *
+ * @returns undefined when no replica reached the step within the limit
  */
 export async function orderAtAll(
   replicas: Replica[],
@@ -19,7 +21,7 @@ export async function orderAtAll(
   const entry = await next
   for (const { replica, order } of orders) {
     if (replica.withdraw(order) || replica.name === entry?.replica) continue
-    // Two came to the step at once: the second one is none of the caller's.
+    // Two reached the step at once. The caller only follows the first one.
     if (given.signal === 'SIGKILL') replica.startAgain()
     else replica.thaw()
   }

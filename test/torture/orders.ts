@@ -1,25 +1,29 @@
-import type { Step } from '../../src/refresh/steps.ts'
+import type { RefreshStep } from '../../src/lib/failpoint.ts'
 
-/** What a replica does to itself when its refresh comes to a step. */
+/** Kills or stops a replica at a step of a refresh. The replica does it to itself. */
 export interface Order {
-  /** Unique: an order that was carried out is not taken a second time from a list that crossed it on its way. */
+  /**
+   * Unique, so that an order already carried out is not repeated when an older list arrives late.
+   */
   id: string
-  step: Step
-  /** Only for this account. */
+  step: RefreshStep
+  /** Applies only to this account. */
   account?: number
-  /** So many hits are let pass before. */
+  /** Ignores this many hits first. */
   skip?: number
   signal: 'SIGKILL' | 'SIGSTOP'
 }
 
-/** The descriptor that a replica writes its journal to: written in the same tick, so a kill loses none of it. */
+/**
+ * The descriptor of a replica's journal. Lines are written in the same tick, so a kill loses none.
+ */
 export const JOURNAL_FD = 4
 
-/** How far some refresh had come in a replica, and what the replica did to itself there. */
+/** A step that a refresh reached in a replica, and the order that the replica carried out there. */
 export interface JournalLine {
-  step: Step
+  step: RefreshStep
   account: number
-  /** Milliseconds since 1970, by the true clock. */
+  /** Milliseconds since 1970, by the unskewed clock. */
   atMs: number
   order: Pick<Order, 'id' | 'signal'> | undefined
 }
@@ -28,12 +32,12 @@ export function writeLine({ step, account, atMs, order }: JournalLine): string {
   return `${step} ${account} ${atMs} ${order?.signal ?? ''} ${order?.id ?? ''}\n`
 }
 
-/** Undefined for what is no line of a journal, such as one that a kill cut off. */
+/** Returns undefined for a malformed line, such as one that a kill cut off. */
 export function readLine(text: string): JournalLine | undefined {
   const [step, account, atMs, signal, id = ''] = text.split(' ')
   if (step === undefined || atMs === undefined) return undefined
   return {
-    step: step as Step,
+    step: step as RefreshStep,
     account: Number(account),
     atMs: Number(atMs),
     order: signal === 'SIGKILL' || signal === 'SIGSTOP' ? { id, signal } : undefined,

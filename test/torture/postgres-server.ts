@@ -1,7 +1,6 @@
 import { type ChildProcess, execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { realpathSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { pino } from 'pino'
@@ -10,16 +9,16 @@ import { openPostgres } from '../../src/db/postgres.ts'
 import { Secret } from '../../src/vault/secret.ts'
 import { query } from '../support/database.ts'
 import { freePorts } from '../support/ports.ts'
-import type { Scope } from '../support/scope.ts'
 import {
   findOwner,
-  findPostgresFolder,
+  findPostgresBinaries,
   makeFolder,
   type Owner,
   startServer,
   untilReady,
 } from '../support/services-local.ts'
 import { probePostgres } from '../support/services-probe.ts'
+import type { TeardownScope } from '../support/teardown-scope.ts'
 
 const run = promisify(execFile)
 
@@ -29,12 +28,16 @@ const SETTINGS = [
   'max_connections=150',
   'wal_level=replica',
   'hot_standby=on',
-  // What the operating system has survives a crash of the server; a power cut is not what is tried here.
+  // The files survive a crash of the server in the cache of the operating system. A power cut is
+  // not tested.
   'fsync=off',
 ]
 const CATCH_UP_LIMIT_MS = 20_000
 
-/** A PostgreSQL of the harness's own, from the local binaries: it may be crashed, and replaced by its standby. */
+/**
+ * A PostgreSQL server of the harness, started from local binaries. It can crash, and its standby
+ * can replace it.
+ */
 export class PostgresServer {
   readonly url: string
   readonly #stack: AsyncDisposableStack
@@ -51,7 +54,7 @@ export class PostgresServer {
     this.url = `postgresql://postgres@127.0.0.1:${port}/postgres`
   }
 
-  static async start(scope: Scope): Promise<PostgresServer> {
+  static async start(scope: TeardownScope): Promise<PostgresServer> {
     const server = await PostgresServer.#prepare(scope)
     await server.#run('initdb', [
       '-D',
@@ -68,8 +71,8 @@ export class PostgresServer {
     return server
   }
 
-  /** A standby that follows whatever `primaryUrl` leads to, asynchronously. */
-  static async startStandby(scope: Scope, primaryUrl: string): Promise<PostgresServer> {
+  /** Creates an asynchronous standby of the server at `primaryUrl`. */
+  static async startStandby(scope: TeardownScope, primaryUrl: string): Promise<PostgresServer> {
     const server = await PostgresServer.#prepare(scope)
     await server.#run('pg_basebackup', [
       '-D',
@@ -86,7 +89,7 @@ export class PostgresServer {
     return server
   }
 
-  static async #prepare(scope: Scope): Promise<PostgresServer> {
+  static async #prepare(scope: TeardownScope): Promise<PostgresServer> {
     const stack = new AsyncDisposableStack()
     scope.teardown(() => stack.disposeAsync())
     const owner = await findOwner()
@@ -95,7 +98,7 @@ export class PostgresServer {
     return new PostgresServer(stack, folder, port, owner)
   }
 
-  /** A database with the broker's schema. */
+  /** Creates a database with the broker's schema. */
   async createDatabase(name: string): Promise<string> {
     await query(this.url, `create database ${name}`)
     const url = new URL(this.url)
@@ -107,7 +110,7 @@ export class PostgresServer {
     return url.href
   }
 
-  /** As a power cut would end it, but for the disk. */
+  /** Ends the server as a power cut would, apart from the disk. */
   async crash(): Promise<void> {
     const child = this.#child
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
@@ -116,13 +119,27 @@ export class PostgresServer {
     await ended
   }
 
-  /** Starts it again after a crash: it recovers from its log. */
+  /** Ends the server in good order: its standby receives everything first. */
+  async shutDown(): Promise<void> {
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill('SIGINT')
+    await ended
+  }
+
+  /** Removes the files of a server that has ended. */
+  async remove(): Promise<void> {
+    await this.#stack.disposeAsync()
+  }
+
+  /** Starts the server again after a crash. It recovers from its log. */
   async restart(): Promise<void> {
     await this.crash()
     await this.#boot()
   }
 
-  /** Everything written on the primary until now is here. Throws when that takes too long. */
+  /** Waits until everything written on the primary has arrived here. Throws after the limit. */
   async catchUp(primary: PostgresServer): Promise<void> {
     const [now] = await query<{ at: string }>(
       primary.url,
@@ -150,7 +167,7 @@ export class PostgresServer {
   }
 
   async #run(binary: string, args: string[]): Promise<void> {
-    await run(join(binaries(), binary), args, { ...this.#owner, cwd: this.#folder })
+    await run(join(findPostgresBinaries(), binary), args, { ...this.#owner, cwd: this.#folder })
   }
 
   async #boot(): Promise<void> {
@@ -162,12 +179,7 @@ export class PostgresServer {
       folder: this.#folder,
       owner: this.#owner,
     }
-    this.#child = await startServer(join(binaries(), 'postgres'), args, start)
+    this.#child = await startServer(join(findPostgresBinaries(), 'postgres'), args, start)
     await untilReady(this.#child, () => probePostgres(this.url), start)
   }
-}
-
-/** Where all of them are: on the PATH there may be links to some. */
-function binaries(): string {
-  return dirname(realpathSync(join(findPostgresFolder(), 'postgres')))
 }

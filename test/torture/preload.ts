@@ -1,10 +1,10 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { writeSync } from 'node:fs'
-import type { StepMessage } from '../../src/refresh/steps.ts'
+import { FAILPOINT_CHANNEL, type FailpointMessage } from '../../src/lib/failpoint.ts'
 import { JOURNAL_FD, type JournalLine, type Order, writeLine } from './orders.ts'
 
-// Loaded into each replica before the broker: tells how far every refresh comes, and kills or stops the process in the very
-// tick that the harness has ordered.
+// Loaded into each replica before the broker. Reports every step of a refresh, and kills or stops
+// the process in the tick in which the ordered step is reached.
 
 const skewMs = Number(process.env.TORTURE_SKEW_MS ?? 0)
 if (skewMs !== 0) skewClock(skewMs)
@@ -18,8 +18,9 @@ process.on('message', (given: Order[]) => {
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 process.channel?.unref()
 
-subscribe('amo-token-broker:refresh', (message) => {
-  const { step, account } = message as StepMessage
+subscribe(FAILPOINT_CHANNEL, (message) => {
+  const { step, account } = message as FailpointMessage
+  if (account === undefined) return
   const line = {
     step,
     account: account.accountId,
@@ -42,7 +43,7 @@ function takeOrder(line: JournalLine): Order | undefined {
   return order
 }
 
-/** The whole process sees another time of day; the monotonic clock stays true. */
+/** Shifts the time of day of the whole process. The monotonic clock stays correct. */
 function skewClock(ms: number): void {
   const TrueDate = Date
   const trueNow = Date.now

@@ -1,20 +1,38 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
 import type { Tables } from '../../src/db/tables.ts'
+import { withTimeout } from '../../src/lib/with-timeout.ts'
 
-/** An account's row, as far as the harness follows it while the run goes on. */
+/** The columns of an account's row that the harness follows during the run. */
 export interface Vitals {
+  integration: string
   generation: number
   status: string
   lastErrorCode: string | null
   refreshAtMs: number
+  expiresAtMs: number
+  issuedAtMs: number
+  failedAttempts: number
 }
 
-const BEAT_MS = 500
+/** Active accounts, and those near their expiry by integration. */
+export interface NearExpiry {
+  atMs: number
+  active: number
+  near: ReadonlyMap<string, number>
+}
 
-/** Looks at all accounts twice a second, and tells who waits for one of them. */
+/** Time between two beats. */
+export const BEAT_MS = 500
+
+/** Reads all accounts twice a second, and resolves the waits for them. */
 export class Pulse {
   now: ReadonlyMap<number, Vitals> = new Map()
+  /** Generations that stood for two pairs, also if a failover has forgotten one of them. */
+  readonly usedTwice = new Set<number>()
+  /** How many accounts had a tenth of their token's life left or less, at each beat. */
+  readonly nearExpiry: NearExpiry[] = []
+  readonly #fingerprints = new Map<number, string>()
   readonly #db: Kysely<Tables>
   readonly #watchers = new Set<() => void>()
   readonly #closing = new AbortController()
@@ -35,15 +53,26 @@ export class Pulse {
   }
 
   async beat(): Promise<void> {
-    const { rows } = await sql<{ account: number } & Vitals>`
-      select "accountId" as account, generation, status, "lastErrorCode",
-        (extract(epoch from "refreshAt") * 1000)::float8 as "refreshAtMs"
+    const { rows } = await sql<{ account: number; fingerprint: string } & Vitals>`
+      select "accountId" as account, integration, generation, "refreshTokenFingerprint" as fingerprint, status, "lastErrorCode",
+        (extract(epoch from "refreshAt") * 1000)::float8 as "refreshAtMs",
+        (extract(epoch from "expiresAt") * 1000)::float8 as "expiresAtMs",
+        (extract(epoch from "issuedAt") * 1000)::float8 as "issuedAtMs", "failedAttempts"
       from amo_tokens`.execute(this.#db)
     this.now = new Map(rows.map(({ account, ...vitals }) => [account, vitals]))
+    for (const { generation, fingerprint } of rows) {
+      const known = this.#fingerprints.get(generation) ?? fingerprint
+      this.#fingerprints.set(generation, known)
+      if (known !== fingerprint) this.usedTwice.add(generation)
+    }
+    this.nearExpiry.push(countNearExpiry([...this.now.values()]))
     for (const watch of this.#watchers) watch()
   }
 
-  /** Milliseconds until the account is so; undefined when it is not within the limit. */
+  /**
+   * Waits until the account meets a condition. Returns the milliseconds, or undefined after the
+   * limit.
+   */
   async until(
     account: number,
     fits: (vitals: Vitals | undefined) => boolean,
@@ -55,12 +84,9 @@ export class Pulse {
       if (fits(this.now.get(account))) resolve(Date.now() - beganMs)
     }
     this.#watchers.add(watch)
-    const timer = new AbortController()
-    const late = delay(limitMs, undefined, timer).catch(() => undefined)
     try {
-      return await Promise.race([promise, late])
+      return await withTimeout(promise, limitMs, undefined)
     } finally {
-      timer.abort()
       this.#watchers.delete(watch)
     }
   }
@@ -69,8 +95,20 @@ export class Pulse {
     const { signal } = this.#closing
     while (!signal.aborted) {
       await delay(BEAT_MS, undefined, { signal }).catch(() => {})
-      // The harness has its own way to the server, which no fault touches; a restart of it may.
+      // No fault touches the harness's own connection to the server, but a restart of the server
+      // does.
       await this.beat().catch(() => {})
     }
   }
+}
+
+function countNearExpiry(all: Vitals[]): NearExpiry {
+  const atMs = Date.now()
+  const active = all.filter(({ status }) => status === 'active')
+  const near = new Map<string, number>()
+  for (const { integration, refreshAtMs, expiresAtMs, issuedAtMs } of active) {
+    const isNear = refreshAtMs <= atMs && expiresAtMs - atMs <= (expiresAtMs - issuedAtMs) / 10
+    near.set(integration, (near.get(integration) ?? 0) + (isNear ? 1 : 0))
+  }
+  return { atMs, active: active.length, near }
 }

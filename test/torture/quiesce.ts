@@ -1,17 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
+import type { Harness } from './harness.ts'
 import { readHoldings } from './holdings.ts'
 import type { Operator } from './operator.ts'
-import type { Stage } from './stage.ts'
 
-/** A claim runs out in seconds, and a condemned account that lives is revived by the next look at it. */
+/**
+ * Claims expire within seconds, and the next recheck revives an account that was blocked wrongly.
+ */
 const LIMIT_MS = 120_000
 const ROUND_MS = 2_000
 
-/** Mends everything that the faults broke. */
-export async function heal(stage: Stage): Promise<void> {
-  stage.sandbox.world.faults.clear()
-  for (const replica of stage.replicas) {
+/** Ends every fault and starts the replicas that are down. */
+export async function heal(harness: Harness): Promise<void> {
+  harness.sandbox.world.faults.clear()
+  for (const replica of harness.replicas) {
     const { postgres, listen, redis } = replica.proxies
     for (const proxy of [postgres, listen, redis]) {
       proxy.set('pass')
@@ -24,28 +26,32 @@ export async function heal(stage: Stage): Promise<void> {
 }
 
 /**
- * Waits until nothing is unfinished: no claim, nobody active with a dead pair, nobody condemned whom the brokers can revive.
- * Returns what is left of that when the limit is over.
+ * Waits until no claim is unfinished, no active account has a dead pair, and no account is left
+ * that the brokers can revive.
+ *
+ * @returns one line for each account or claim that is still unfinished at the limit
  */
 export async function quiesce(
-  stage: Stage,
+  harness: Harness,
   operator: Operator,
   signal: AbortSignal,
 ): Promise<string[]> {
   const endMs = Date.now() + LIMIT_MS
-  let left = await unfinished(stage, operator)
+  let left = await unfinished(harness, operator)
   while (!signal.aborted && left.length > 0 && Date.now() < endMs) {
-    stage.incidents.note(`unfinished: ${left.slice(0, 3).join('; ')}${left.length > 3 ? ' …' : ''}`)
+    harness.incidents.note(
+      `unfinished: ${left.slice(0, 3).join('; ')}${left.length > 3 ? ' …' : ''}`,
+    )
     await delay(ROUND_MS)
-    left = await unfinished(stage, operator)
+    left = await unfinished(harness, operator)
   }
   return left
 }
 
-async function unfinished(stage: Stage, operator: Operator): Promise<string[]> {
-  const { vault, sandbox, subjects } = stage
+async function unfinished(harness: Harness, operator: Operator): Promise<string[]> {
+  const { vault, sandbox, subjects } = harness
   const left: string[] = []
-  // A refresh of every day may be under way at any time: only one that is older is left over.
+  // Ordinary refreshes are in flight at any time. Only an older one counts as unfinished.
   const { rows } = await sql<{ id: number; account: number; sendCount: number }>`
     select id, "accountId" as account, "sendCount" from amo_refresh_attempts
     where "finishedAt" is null and "claimedAt" < now() - interval '5 seconds'`.execute(vault.db)

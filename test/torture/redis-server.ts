@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { freePorts } from '../support/ports.ts'
-import type { Scope } from '../support/scope.ts'
 import { probeRedis, untilAnswers } from '../support/services-probe.ts'
+import type { TeardownScope } from '../support/teardown-scope.ts'
 
 const BINARIES = ['redis-server', 'valkey-server']
 
-/** A Redis of the harness's own: it is emptied and restarted, which no shared one bears. */
+/** A Redis server of the harness, which may be emptied and restarted, unlike a shared one. */
 export class RedisServer {
   readonly url: string
   readonly #args: string[]
@@ -21,7 +21,7 @@ export class RedisServer {
     this.#args = args
   }
 
-  static async start(scope: Scope): Promise<RedisServer> {
+  static async start(scope: TeardownScope): Promise<RedisServer> {
     const folder = await mkdtemp(join(tmpdir(), 'amo-redis-'))
     const [port = 0] = await freePorts(1)
     const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
@@ -35,7 +35,7 @@ export class RedisServer {
     return server
   }
 
-  /** Everything in it is gone: nothing of it was on a disk. */
+  /** Restarts the server without its data, which is on no disk. */
   async restart(): Promise<void> {
     await this.#stop()
     await this.#start()

@@ -1,62 +1,54 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TcpProxy } from '../support/proxy.ts'
+import { becomesReady } from './becomes-ready.ts'
 import type { Journal } from './journal.ts'
-import { JOURNAL_FD, type JournalLine, type Order, readLine } from './orders.ts'
+import { beginLife, type Life } from './life.ts'
+import type { JournalLine, Order } from './orders.ts'
+import type { SmallDisk } from './small-disk.ts'
+import { type BrokerProgram, onJournalLine, spawnBroker } from './spawn-broker.ts'
 
-/** One process of a replica, from its start to its end. */
-export interface Life {
-  start: number
-  dataDir: string
-  beganAtMs: number
-  endedAtMs: number | undefined
-  /** The harness has seen to its end. */
-  mayEnd: boolean
-  /** How it ended: a signal, or its exit code. */
-  end: string | undefined
-  /** Its folder, and what was kept there, is gone for good. */
-  isDiskGone: boolean
-  /** When it was stopped by SIGSTOP; the last one may be open. */
-  stops: { fromMs: number; toMs: number | undefined }[]
-}
-
-export interface ReplicaSetup {
+export interface ReplicaSetup extends BrokerProgram {
   name: string
   internalPort: number
   publicPort: number
-  /** Where everything of this run lies. */
+  /** Holds all files of this run. */
   folder: string
+  /** Its data directories are on it. Undefined: they are in `folder`. */
+  disk: SmallDisk | undefined
   env: Record<string, string>
   journal: Journal
   proxies: { postgres: TcpProxy; listen: TcpProxy; redis: TcpProxy }
 }
 
 export interface StartOptions {
-  /** As after a lost machine: nothing of what was kept is there. */
+  /** Starts with an empty data directory, as after the loss of a machine. */
   freshDisk?: boolean
   skewMs?: number
 }
 
 const READY_LIMIT_MS = 60_000
-const CONTINUE_AGAIN_MS = [50, 200, 1_000, 3_000]
-/** Longer than any answer of the sandbox in a run takes to come. */
+const CONTINUE_AGAIN_MS = [50, 200, 1_000, 3_000, 10_000, 30_000]
+/** Longer than any response of the sandbox takes in a run. */
 const DRAIN_LIMIT_MS = 90_000
 
-/** A broker process under the harness's hand; started again, it is the same replica with another life. */
+/**
+ * A broker process that the harness controls. After a restart it is the same replica with another
+ * life.
+ */
 export class Replica {
   readonly name: string
   readonly url: string
   readonly publicUrl: string
   readonly proxies: ReplicaSetup['proxies']
+  readonly disk: SmallDisk | undefined
   readonly lives: Life[] = []
-  /** Ends that nobody here has caused. */
+  /** Ends of processes that the harness did not cause. */
   readonly surprises: string[] = []
   readonly #setup: ReplicaSetup
   readonly #orders = new Set<Order>()
@@ -69,6 +61,7 @@ export class Replica {
     this.url = `http://127.0.0.1:${setup.internalPort}`
     this.publicUrl = `http://127.0.0.1:${setup.publicPort}`
     this.proxies = setup.proxies
+    this.disk = setup.disk
     this.#setup = setup
   }
 
@@ -85,62 +78,43 @@ export class Replica {
     return this.isRunning && last !== undefined && last.toMs === undefined
   }
 
-  /** Ready to be asked, as far as the harness has not meddled with it. */
+  /** The process is ready and not stopped, as far as the harness knows. */
   get isUp(): boolean {
     return this.isRunning && this.#isReady && !this.isStopped
   }
 
-  /** Whether it was frozen, down or on its way at any time since then. */
+  /** Returns whether it was stopped, down or starting at any time since then. */
   wasDisturbedSince(sinceMs: number): boolean {
     const { life } = this
     if (life === undefined || !this.isUp || life.beganAtMs > sinceMs) return true
     return life.stops.some(({ toMs }) => toMs === undefined || toMs > sinceMs)
   }
 
-  /** Starts it, unless somebody else has meanwhile, and resolves when it is ready, or has ended before. */
+  /** Starts the process unless it already runs. Resolves when it is ready or has ended. */
   async start({ freshDisk = false, skewMs = 0 }: StartOptions = {}): Promise<void> {
     if (freshDisk && !this.isRunning) await this.#loseDisk()
-    const { folder, env, name } = this.#setup
-    this.#dataDir ??= await mkdtemp(join(folder, `${name}-`))
+    const { folder, env, name, program } = this.#setup
+    this.#dataDir ??= await mkdtemp(join(this.disk?.folder ?? folder, `${name}-`))
     if (this.isRunning) return
-    const life: Life = {
-      start: this.lives.length + 1,
-      dataDir: this.#dataDir,
-      beganAtMs: Date.now(),
-      endedAtMs: undefined,
-      mayEnd: false,
-      end: undefined,
-      isDiskGone: false,
-      stops: [],
-    }
+    const life = beginLife(this.lives.length + 1, this.#dataDir)
     this.lives.push(life)
     this.#isReady = false
-    const child = spawn(
-      process.execPath,
-      ['--import', './test/torture/preload.ts', 'src/main.ts'],
-      {
-        env: {
-          PATH: process.env.PATH,
-          ...env,
-          INTERNAL_PORT: new URL(this.url).port,
-          PUBLIC_PORT: new URL(this.publicUrl).port,
-          DATA_DIR: life.dataDir,
-          TORTURE_SKEW_MS: String(skewMs),
-          // A third of a start is the compiling, and a run has hundreds of starts.
-          NODE_COMPILE_CACHE: join(folder, 'compiled'),
-        },
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
-        // Ctrl-C is the harness's to hear, and it ends its replicas itself.
-        detached: true,
-      },
-    )
+    const child = spawnBroker(program, {
+      ...env,
+      INTERNAL_PORT: new URL(this.url).port,
+      PUBLIC_PORT: new URL(this.publicUrl).port,
+      DATA_DIR: life.dataDir,
+      TORTURE_SKEW_MS: String(skewMs),
+      // Compiling takes a third of a start, and a run has hundreds of starts.
+      NODE_COMPILE_CACHE: join(folder, 'compiled'),
+    })
     this.#child = child
     this.#record(child, life)
     this.#send()
     await this.#untilReady(child)
   }
 
-  /** Resolves when the process is gone, however that comes. */
+  /** Resolves when the process has ended for any reason. */
   async ended(): Promise<void> {
     const child = this.#child
     if (child !== undefined && child.exitCode === null && child.signalCode === null) {
@@ -148,7 +122,7 @@ export class Replica {
     }
   }
 
-  /** After a kill that was one too many. */
+  /** Starts the process again after a superfluous kill. */
   async startAgain(): Promise<void> {
     await this.ended()
     await this.start()
@@ -160,7 +134,7 @@ export class Replica {
     await this.ended()
   }
 
-  /** Ends it in good order. Throws when it does not end, or ends badly. */
+  /** Ends the process with SIGTERM. Throws when it does not end, or ends with an error. */
   async terminate(): Promise<void> {
     const child = this.#child
     if (child === undefined) return
@@ -195,11 +169,11 @@ export class Replica {
       if (this.life === life && !this.isStopped) this.#child?.kill('SIGCONT')
     }
     goOn()
-    // A process that stops itself tells so before it does: the first signal may come too early.
+    // A process that stops itself reports it first, so the first signal may come too early.
     for (const ms of CONTINUE_AGAIN_MS) setTimeout(goOn, ms).unref()
   }
 
-  /** Gives the process an order that it carries out at a step; a start that follows takes it over. */
+  /** Gives the process an order that it carries out at a step. A later start receives it too. */
   order(given: Omit<Order, 'id'>): Order {
     const order = { id: randomUUID(), ...given }
     this.#orders.add(order)
@@ -207,7 +181,7 @@ export class Replica {
     return order
   }
 
-  /** False: it was carried out before. */
+  /** Withdraws an order. Returns false when it was already carried out. */
   withdraw(order: Order): boolean {
     if (!this.#orders.delete(order)) return false
     this.#send()
@@ -215,7 +189,7 @@ export class Replica {
   }
 
   #send(): void {
-    // Not delivered to a process that has just ended: the next one gets them at its start.
+    // A process that has just ended does not receive them. The next one gets them at its start.
     this.#child?.send([...this.#orders], () => {})
   }
 
@@ -232,11 +206,7 @@ export class Replica {
     const log = createWriteStream(join(folder, `${name}.log`), { flags: 'a' })
     child.stdout?.pipe(log, { end: false })
     child.stderr?.pipe(log, { end: false })
-    const lines = child.stdio[JOURNAL_FD]
-    if (!(lines instanceof Readable)) throw new Error('a replica without a journal')
-    createInterface({ input: lines }).on('line', (text) => {
-      const line = readLine(text)
-      if (line === undefined) return
+    onJournalLine(child, (line) => {
       this.#carriedOut(line, life)
       journal.add({ ...line, replica: name, start: life.start })
     })
@@ -246,8 +216,8 @@ export class Replica {
       life.end = signal ?? `exit ${code}`
       for (const stop of life.stops) stop.toMs ??= life.endedAtMs
       if (this.#child === child) this.#child = undefined
-      // The journal's last line may come after the exit: what it says is looked at a little later.
-      setTimeout(() => this.#judgeEnd(life), 1_000)
+      // The last line of the journal may arrive after the exit, so it is checked a little later.
+      setTimeout(() => this.#checkExit(life), 1_000)
     })
   }
 
@@ -257,35 +227,24 @@ export class Replica {
     if (given !== undefined) this.withdraw(given)
     if (order.signal === 'SIGKILL') {
       life.mayEnd = true
-      // It was withdrawn when it was just being carried out: nobody else will start it again.
+      // The order was withdrawn while it was carried out, so nobody else starts the process again.
       if (given === undefined) this.startAgain()
       return
     }
     life.stops.push({ fromMs: atMs, toMs: undefined })
-    // It was withdrawn when it was just being carried out: nobody else will let the process go on.
+    // The order was withdrawn while it was carried out, so nobody else continues the process.
     if (given === undefined) this.thaw()
   }
 
-  #judgeEnd(life: Life): void {
+  #checkExit(life: Life): void {
     if (life.end === 'SIGKILL' || life.mayEnd) return
     this.surprises.push(`${this.name} ended by itself: ${life.end}`)
   }
 
   async #untilReady(child: ChildProcess): Promise<void> {
-    const endMs = Date.now() + READY_LIMIT_MS
-    while (child.exitCode === null && child.signalCode === null) {
-      const ready = await fetch(`${this.url}/health/ready`, {
-        signal: AbortSignal.timeout(2_000),
-      }).catch(() => undefined)
-      if (ready?.ok) {
-        this.#isReady = true
-        return
-      }
-      if (Date.now() > endMs) {
-        this.surprises.push(`${this.name} was not ready within ${READY_LIMIT_MS} ms of its start`)
-        return
-      }
-      await delay(50)
-    }
+    const end = await becomesReady(child, this.url, READY_LIMIT_MS)
+    if (end === 'ready') this.#isReady = true
+    if (end !== 'late') return
+    this.surprises.push(`${this.name} was not ready within ${READY_LIMIT_MS} ms of its start`)
   }
 }

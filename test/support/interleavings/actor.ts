@@ -1,68 +1,42 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
-import type { CallAnswer, CallRequest } from '../../../src/provider/call.ts'
-import type { Clock } from './clock.ts'
+import type { Chore } from './chore.ts'
 import type { Fault } from './faults.ts'
+import type { VirtualTime } from './virtual-time.ts'
 
-/** What the schedule may let happen next. */
+/** A move that the schedule may make next. */
 export interface Move {
   name: string
-  /** How often it is chosen, compared with the others. */
+  /** Frequency relative to the other moves. */
   weight: number
   fault?: Fault
   make(): void | Promise<void>
 }
 
-/** How a place where an actor stands is left. */
+/** Ends the wait of an actor. */
 export interface Ending<T> {
   resolve(value: T): void
   reject(error: Error): void
 }
 
-interface Chore {
-  isRunning: boolean
-  runNow(): void
-}
-
-const here = new AsyncLocalStorage<Actor>()
-
-/** Whose code is running. Throws where it is nobody's. */
-export function actorHere(): Actor {
-  const actor = here.getStore()
-  if (actor === undefined) throw new Error('the engine runs outside of an actor')
-  return actor
-}
-
-/** The clock of whoever's code is running; undefined for the test's own. */
-export function clockHere(): Clock | undefined {
-  return here.getStore()?.clock
-}
-
 /**
- * One start of a broker process. Wherever its code meets the outside it stands still until the schedule moves it. When it
- * dies it stands there for ever: nothing of what it had in memory is heard of again.
+ * One start of a broker process. Its code gets everything outside of it as a dependency that waits
+ * until the schedule moves it: the database, Redis, the provider call and the clock. An actor that
+ * dies waits for ever, so nothing that was in its memory has an effect any more.
  */
 export class Actor {
   readonly name: string
-  readonly clock: Clock
-  readonly callOut: (actor: Actor, request: CallRequest) => Promise<CallAnswer>
-  /** Its scheduled work, by name. */
+  readonly time: VirtualTime
+  /** Its periodic work by name. */
   readonly chores = new Map<string, Chore>()
   readonly #stands = new Set<Move[]>()
   readonly #atDeath = new Set<() => void>()
   isDead = false
 
-  constructor(name: string, clock: Clock, callOut: Actor['callOut']) {
+  constructor(name: string, time: VirtualTime) {
     this.name = name
-    this.clock = clock
-    this.callOut = callOut
+    this.time = time
   }
 
-  /** Runs `work`, and all that comes of it, as this actor. */
-  run<T>(work: () => T): T {
-    return here.run(this, work)
-  }
-
-  /** Stands still until the schedule makes one of the moves. */
+  /** Waits until the schedule makes one of the moves. */
   stand<T>(
     label: string,
     movesOf: (ending: Ending<T>) => Move[],
@@ -79,7 +53,7 @@ export class Actor {
       name: `${this.name} ${label}: ${move.name}`,
       make: () => {
         this.#stands.delete(moves)
-        return this.run(move.make)
+        return move.make()
       },
     }))
     this.#stands.add(moves)
@@ -89,7 +63,10 @@ export class Actor {
     return promise
   }
 
-  /** By their names: which of two statements PostgreSQL answered first must not matter to a schedule. */
+  /**
+   * Lists the moves sorted by name, so that a schedule does not depend on the order in which
+   * PostgreSQL completed two statements.
+   */
   moves(): Move[] {
     return [...this.#stands].flat().sort((left, right) => compare(left.name, right.name))
   }

@@ -4,7 +4,7 @@ import type { Lane } from './lane.ts'
 import { movesOf } from './moves.ts'
 import { World } from './world.ts'
 
-/** Plays a schedule that a test has written: one race, step by step. */
+/** Plays one race that a test has written, step by step. */
 export class Director {
   readonly world: World
 
@@ -12,14 +12,14 @@ export class Director {
     this.world = new World(lane, ALL_FAULTS)
   }
 
-  /** Makes the moves with these names, one after the other. A name may be the beginning of one. */
+  /** Makes the moves with these names in order. A name may be the beginning of a move's name. */
   async make(...names: string[]): Promise<void> {
     for (const name of names) await this.world.make(this.#find(name))
   }
 
   /**
-   * Lets what `who` has begun go on without faults, and the provider answer, until the move `until` is possible; without
-   * it until nothing is left. Timers do not ring.
+   * Lets the running work of `who` and the provider go on without faults until the move `until` is
+   * possible. Without `until` it goes on until nothing is left. Timers do not fire.
    */
   async go(who: string, until?: string): Promise<void> {
     for (;;) {
@@ -42,7 +42,7 @@ export class Director {
   }
 
   async pass(ms: number): Promise<void> {
-    await this.world.lane.clock.pass(ms)
+    await this.world.lane.time.pass(ms)
   }
 
   #find(wanted: string): Move {

@@ -1,5 +1,5 @@
-/** What may go wrong in a schedule, and how often at the most. */
-export const FAULTS = {
+/** The faults of a schedule, each with the most times that it may occur. */
+const FAULTS = {
   crash: 2,
   disk_gone: 1,
   database: 3,
@@ -11,6 +11,7 @@ export const FAULTS = {
   lie: 2,
   consent: 1,
   time: 10,
+  disk: 2,
 } as const
 export type Fault = keyof typeof FAULTS
 
@@ -20,13 +21,16 @@ function isFault(name: string): name is Fault {
   return name in FAULTS
 }
 
-/** The faults of one schedule: some kinds only, by the bits of `mask`, so that the others are seen clearly. */
+/**
+ * Chooses the faults of one schedule by the bits of `mask`. With fewer kinds of faults the effect
+ * of each is clearer.
+ */
 export class FaultBudget {
   readonly #left = new Map<Fault, number>()
 
   constructor(mask: number) {
     for (const [index, name] of NAMES.entries()) {
-      // Without time nothing is due.
+      // Without the passing of time nothing becomes due.
       const isOn = name === 'time' || (mask >> index) % 2 === 1
       this.#left.set(name, isOn ? FAULTS[name] : 0)
     }
@@ -41,5 +45,5 @@ export class FaultBudget {
   }
 }
 
-/** One bit for each kind. */
+/** Sets one bit for each kind. */
 export const ALL_FAULTS = 2 ** NAMES.length - 1

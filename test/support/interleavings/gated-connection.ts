@@ -4,14 +4,15 @@ import type { Actor, Ending, Move } from './actor.ts'
 import type { Watch } from './gated-database.ts'
 import type { Lane } from './lane.ts'
 
-/** Statements that decide something. The others are carried out at once. */
+/** Matches the statements that wait for the schedule. The others run at once. */
 const DECISIVE = /amo_(tokens|refresh_attempts)/
 const PRUNES = /^\s*delete from amo_refresh_attempts/
 const CHANGES = /insert|update|delete/
 
 /**
- * A connection of one actor. Each statement that touches accounts or attempts, and each commit, waits for the schedule;
- * it may fail before it is carried out, or be carried out and never acknowledged. Then the connection is broken.
+ * A database connection of one actor. Each statement that touches accounts or attempts, and each
+ * commit, waits for the schedule. It may fail before it is carried out, or be carried out without
+ * an acknowledgement. Then the connection is broken.
  */
 export class GatedConnection implements DatabaseConnection {
   readonly #real: pg.PoolClient
@@ -85,7 +86,7 @@ export class GatedConnection implements DatabaseConnection {
     return { rows, numAffectedRows: BigInt(rowCount ?? 0) }
   }
 
-  /** Rolled back, and used no more. What the server has begun it carries out. */
+  /** Rolls back and closes the connection. The server completes a statement that it has started. */
   break(): void {
     if (this.#isBroken || this.#isReleased) return
     this.#isBroken = true
@@ -103,23 +104,24 @@ export class GatedConnection implements DatabaseConnection {
   }
 }
 
-/** The statements of the engine by what they are for, as a reader of a schedule wants them. */
+/** Names the statements of the engine by their purpose, for the readers of a schedule. */
 const LABELS: [RegExp, string][] = [
   [/^with due/, 'claim'],
-  [/^with target/, 'claim for a verdict'],
+  [/^with target/, 'claim for a probe'],
   [/set "sentAt"/, 'record send'],
-  [/^with expired/, 'take over'],
-  [/"isServed"/, 'condemn'],
-  [/^with locked/, 'end'],
+  [/^with expired/, 'reclaim'],
+  [/"isServed"/, 'require reauth'],
+  [/^with locked/, 'update claimed'],
   [/^update amo_tokens set generation/, 'put pair into row'],
   [/outcome = 'committed'/, 'finish attempt'],
   [/set "parkedPair" = \$/, 'park'],
   [/^select a?.?id.*"parkedPair"/, 'look for parked pairs'],
-  [/outcome = 'superseded' where a."finishedAt"/, 'finish what has moved on'],
-  [/outcome = 'not_sent' where "finishedAt"/, 'finish what was not sent'],
-  [/outcome = 'not_sent' where id/, 'give back'],
-  [/as "isSendable"/, 'ask why not'],
-  [/"nextAttemptAt" <= .* order by "nextAttemptAt" limit/, 'look for condemned accounts'],
+  [/outcome = 'superseded', steps .* where a."finishedAt"/, 'finish superseded'],
+  [/outcome = 'not_sent', steps .* where "finishedAt"/, 'finish unsent'],
+  [/outcome = 'not_sent', steps .* where id/, 'release unsent'],
+  [/outcome = 'not_sent', steps .* where owner/, 'release unknown'],
+  [/as "isSendable"/, 'find claim rejection'],
+  [/"nextAttemptAt" <= .* order by "nextAttemptAt" limit/, 'find rechecks'],
 ]
 
 function labelOf(text: string): string {

@@ -12,15 +12,17 @@ import type { Actor } from './actor.ts'
 import { GatedConnection } from './gated-connection.ts'
 import type { Lane } from './lane.ts'
 
-/** What the lane's world wants to know of the statements of the engine. */
+/** Observers of the engine's statements. */
 export interface Watch {
-  /** Before a transaction that changed something is committed. */
+  /** Called before a transaction with changes is committed. */
   beforeCommit(): Promise<void>
-  /** After something was committed; `rows` is what the statement returned. */
+  /** Called after a commit. `rows` is the result of the statement. */
   afterChange(text: string, rows: Record<string, unknown>[]): Promise<void>
 }
 
-/** PostgreSQL as one actor sees it: Kysely's own dialect, on connections that the schedule holds. */
+/**
+ * PostgreSQL as one actor sees it: Kysely's own dialect on connections that the schedule controls.
+ */
 export class GatedDatabase implements Dialect, Driver {
   readonly #actor: Actor
   readonly #lane: Lane
@@ -65,7 +67,10 @@ export class GatedDatabase implements Dialect, Driver {
   commitTransaction = (connection: DatabaseConnection) => run(connection, 'commit')
   rollbackTransaction = (connection: DatabaseConnection) => run(connection, 'rollback')
 
-  /** The server, or the actor, is gone: what was not committed never happened. */
+  /**
+   * Drops the connections, because the server or the actor is gone. Uncommitted work never
+   * happened.
+   */
   breakAll(): void {
     for (const connection of this.#connections) connection.break()
   }

@@ -1,20 +1,21 @@
-import { pairFromJson, readKept } from '../../../src/refresh/answer.ts'
-import { openKept, parseKeptName } from '../../../src/refresh/kept-name.ts'
-import { parkedAt } from '../../../src/refresh/parking.ts'
+import { parseResponseName, RESPONSE_FORMAT } from '../../../src/journal/response-name.ts'
+import { openAs } from '../../../src/journal/sealed-spool.ts'
+import { pairFromJson, pairOfResponse } from '../../../src/pairs/received-pair.ts'
 import type { KeyRing } from '../../../src/vault/key-ring.ts'
+import { parkedAt } from '../../../src/vault/sealed-places.ts'
 import { KEY } from '../engine.ts'
 import type { Lane } from './lane.ts'
 import type { RedisData } from './model-stores.ts'
 
-/** The refresh token of a kept answer; undefined when it holds none. */
-export function keptToken(keyRing: KeyRing, text: string, sealed: string): string | undefined {
-  const name = parseKeptName(text)
-  const kept = name && openKept(keyRing, name, sealed)
-  return kept && readKept(kept)?.pair.refreshToken.reveal()
+/** @returns the refresh token of a journaled response, or undefined when it has none. */
+function journaledToken(keyRing: KeyRing, text: string, sealed: string): string | undefined {
+  if (parseResponseName(text) === undefined) return undefined
+  const response = openAs(keyRing, RESPONSE_FORMAT, text, sealed)
+  return response && pairOfResponse(response)?.pair.refreshToken.reveal()
 }
 
-export function keptTokens(keyRing: KeyRing, files: Iterable<[string, string]>): Set<string> {
-  const tokens = [...files].map(([text, sealed]) => keptToken(keyRing, text, sealed))
+export function journaledTokens(keyRing: KeyRing, files: Iterable<[string, string]>): Set<string> {
+  const tokens = [...files].map(([text, sealed]) => journaledToken(keyRing, text, sealed))
   return new Set(tokens.filter((token) => token !== undefined))
 }
 
@@ -24,15 +25,15 @@ export function redisFiles({ answers }: RedisData): [string, string][] {
 
 export interface Parked {
   token: string
-  /** It could be committed: the row is at the pair that it came of. */
+  /** It could be committed, because the row has the token that it came of. */
   fits: boolean
 }
 
 export async function parkedPairs({ control, config }: Lane): Promise<Parked[]> {
   const { rows } = await control.query(
-    `select a.generation, a."parkedPair", t.generation is not null as fits
+    `select a.generation, a."parkedPair", t."accountId" is not null as fits
      from amo_refresh_attempts a left join amo_tokens t on t."accountId" = a."accountId"
-       and t.generation = a.generation and t."refreshTokenFingerprint" = a."refreshTokenFingerprint"
+       and t."refreshTokenFingerprint" = a."refreshTokenFingerprint"
      where a."parkedPair" is not null`,
   )
   return rows.map(({ generation, parkedPair, fits }) => {

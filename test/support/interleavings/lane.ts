@@ -1,44 +1,23 @@
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
+import { Registry } from '@prometheus-io/client'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { pino } from 'pino'
-import { Registry } from 'prom-client'
 import type { Test } from 'tap'
-import { tokenAt } from '../../../src/accounts/sealed-tokens.ts'
-import type { Config } from '../../../src/config.ts'
+import type { Config } from '../../../src/config/load-config.ts'
 import type { Database } from '../../../src/db/database.ts'
 import { openPostgres } from '../../../src/db/postgres.ts'
-import { Integrations } from '../../../src/integrations/service.ts'
-import { secretAt } from '../../../src/integrations/store.ts'
-import {
-  createRefreshCounters,
-  type RefreshCounters,
-} from '../../../src/metrics/refresh-counters.ts'
-import type { Committer } from '../../../src/refresh/commit.ts'
+import { Integrations } from '../../../src/integrations/directory.ts'
+import type { CommitContext } from '../../../src/pairs/commit-context.ts'
+import { createRefreshCounters, type RefreshCounters } from '../../../src/refresh/counters.ts'
+import { secretAt, tokenAt } from '../../../src/vault/sealed-places.ts'
 import { Secret } from '../../../src/vault/secret.ts'
 import { query } from '../database.ts'
-import { createLedger, KEY } from '../engine.ts'
-import type { Clock } from './clock.ts'
+import { createLedger, KEY, LEDGER_INTEGRATION } from '../engine.ts'
+import { VIRTUAL_CLOCK, type VirtualTime } from './virtual-time.ts'
 
-/** So long a statement may take before it is looked at whether it waits for a lock. */
+/** A statement may take this long before it is checked for a lock. */
 const LOOK_AFTER_MS = 4
-
-/**
- * PostgreSQL's own clock, replaced for the sessions of this database: `search_path` finds these functions before
- * those of pg_catalog. Time stands still until the schedule moves it, and nothing is random.
- */
-const VIRTUAL_CLOCK = `
-  create schema virtual;
-  create unlogged table virtual.clock (at timestamptz);
-  insert into virtual.clock values (null);
-  create function virtual.clock_timestamp() returns timestamptz volatile language sql
-    as 'select at from virtual.clock';
-  create function virtual.now() returns timestamptz volatile language sql
-    as 'select at from virtual.clock';
-  create function virtual.random() returns double precision volatile language sql
-    as 'select 0.5::double precision';
-  alter table amo_refresh_attempts alter column "claimedAt" set default virtual.clock_timestamp();
-`
 
 export interface AccountRow {
   generation: number
@@ -48,32 +27,36 @@ export interface AccountRow {
   isClaimed: boolean
 }
 
-/** A database on which one schedule after the other is played, and the clock of the one that is. */
+/**
+ * A database on which schedules are played one after the other, and the clock of the current one.
+ */
 export interface Lane {
   pool: pg.Pool
   control: pg.Pool
-  clock: Clock
+  time: VirtualTime
   config: Config
-  fingerprints: Committer['fingerprints']
+  fingerprints: CommitContext['fingerprints']
   database: Database
   integrations: Integrations
   counters: RefreshCounters
-  /** Never connected: the model stands in its place. */
+  /** Never connected. A model replaces it. */
   redis: Redis
-  /** Counts this as going on; `client` may wait for a lock of another one. */
+  /** Tracks a statement. `client` may wait for a lock of another one. */
   during<T>(work: Promise<T>, client?: pg.PoolClient): Promise<T>
-  /** Resolves when nothing happens any more unless the schedule makes a move. */
+  /** Resolves when nothing can happen without a move of the schedule. */
   quiet(): Promise<void>
   row(): Promise<AccountRow | undefined>
-  /** One account, due, with this refresh token. */
+  /** Resets the tables to one due account with this refresh token. */
   reset(refreshToken: string, accessToken: string): Promise<void>
 }
 
-/** Where every schedule's clock begins. */
+/** Start of every schedule's clock. */
 const START_MS = 1_000_000
-/** Of a session whose transaction is open, and which is asked nothing. */
+/** State of an idle session with an open transaction. */
 const IDLE = 'idle in transaction'
-/** Everything that is waited for takes milliseconds, so that this is a deadlock, of the engine's or of this model's. */
+/**
+ * All other waits take milliseconds, so a longer one is a deadlock of the engine or of this model.
+ */
 const STUCK_MS = 20_000
 
 interface Work {
@@ -89,13 +72,14 @@ export async function openLane(t: Test): Promise<Lane> {
   const name = new URL(databaseUrl).pathname.slice(1)
   await query(databaseUrl, VIRTUAL_CLOCK)
   await query(databaseUrl, `alter database ${name} set search_path = virtual, pg_catalog, public`)
-  // Nothing of it must outlive a crash of the server: the schedules are quicker so.
-  for (const table of ['amo_tokens', 'amo_refresh_attempts', 'amo_integrations'].toReversed())
-    if (table !== 'amo_integrations') await query(databaseUrl, `alter table ${table} set unlogged`)
+  // Nothing must survive a crash of the server, which makes the schedules faster.
+  // A table that refers to another one comes before it.
+  for (const table of ['amo_refresh_attempts', 'amo_account_labels', 'amo_tokens'])
+    await query(databaseUrl, `alter table ${table} set unlogged`)
   await query(
     databaseUrl,
     `update amo_integrations set "pacePerSecond" = 1000, "clientSecret" = $1`,
-    [keyRing.seal('secret', secretAt('amocrm', 'clientSecret'))],
+    [keyRing.seal('secret', secretAt(LEDGER_INTEGRATION, 'clientSecret'))],
   )
   const pool = openPool(t, databaseUrl, 40)
   const control = openPool(t, databaseUrl, 2)
@@ -109,21 +93,24 @@ export async function openLane(t: Test): Promise<Lane> {
   t.teardown(() => redis.disconnect())
 
   const works = new Set<Work>()
-  const clock: Clock = {
+  const time: VirtualTime = {
     nowMs: START_MS,
     originMs: Date.now() - START_MS,
     async pass(ms) {
-      clock.nowMs += ms
+      time.nowMs += ms
       await control.query(`update virtual.clock set at = at + $1 * interval '1 millisecond'`, [ms])
     },
   }
-  /** Marks what waits, directly or behind another, for a transaction that the schedule holds. */
+  /**
+   * Marks the statements that wait, directly or behind another one, for a transaction that the
+   * schedule has stopped.
+   */
   const markBlocked = async () => {
     const { rows } = await control.query<{ pid: number; state: string; blockers: number[] }>(
       `select pid, state, pg_blocking_pids(pid) as blockers from pg_stat_activity
        where datname = current_database()`,
     )
-    // One that was asked something a moment ago is not held, it only has not begun.
+    // A session that has just got a statement is not blocked, it has only not started.
     const asked = new Set([...works].map(({ pid }) => pid))
     const held = new Set(
       rows.filter(({ pid, state }) => state === IDLE && !asked.has(pid)).map(({ pid }) => pid),
@@ -146,9 +133,9 @@ export async function openLane(t: Test): Promise<Lane> {
   return {
     pool,
     control,
-    clock,
+    time,
     config,
-    fingerprints: ledger.committer.fingerprints,
+    fingerprints: ledger.commitContext.fingerprints,
     database,
     integrations,
     counters: createRefreshCounters(new Registry()),
@@ -159,7 +146,7 @@ export async function openLane(t: Test): Promise<Lane> {
       works.add(work)
       const end = () => {
         works.delete(work)
-        // Whoever waited for it may go on now.
+        // Statements that waited for it may continue now.
         for (const each of works) each.isBlocked = false
       }
       done.then(end, end)
@@ -188,20 +175,21 @@ export async function openLane(t: Test): Promise<Lane> {
            extract(epoch from "nextAttemptAt" - clock_timestamp()) * 1000 + $2::float8 as "nextAttemptAtMs",
            exists (select from amo_refresh_attempts where "finishedAt" is null) as "isClaimed"
          from amo_tokens where "accountId" = $1`,
-        [KEY.accountId, clock.nowMs],
+        [KEY.accountId, time.nowMs],
       )
       const [row] = rows
       return row && { ...row, nextAttemptAtMs: row.nextAttemptAtMs && Number(row.nextAttemptAtMs) }
     },
     async reset(refreshToken, accessToken) {
-      clock.nowMs = START_MS
-      await control.query('update virtual.clock set at = $1', [new Date(clock.originMs + START_MS)])
+      time.nowMs = START_MS
+      await control.query('update virtual.clock set at = $1', [new Date(time.originMs + START_MS)])
       await control.query('delete from amo_breakers')
       await control.query(
         `update amo_integrations set "paceTokens" = 4, "paceAt" = now(), state = 'running', "condemnedAt" = '{}'`,
       )
       await control.query('delete from amo_refresh_attempts')
       await control.query('delete from amo_tokens')
+      await control.query('delete from amo_audit')
       const { rows } = await control.query(`select nextval('amo_generation') as generation`)
       const at = { ...KEY, generation: rows[0].generation }
       await control.query(
@@ -215,9 +203,9 @@ export async function openLane(t: Test): Promise<Lane> {
           KEY.accountId,
           keyRing.seal(accessToken, tokenAt(at, 'accessToken')),
           keyRing.seal(refreshToken, tokenAt(at, 'refreshToken')),
-          ledger.committer.fingerprints.of(refreshToken),
+          ledger.commitContext.fingerprints.of(refreshToken),
           at.generation,
-          new Date(clock.originMs),
+          new Date(time.originMs),
         ],
       )
     },
@@ -227,6 +215,8 @@ export async function openLane(t: Test): Promise<Lane> {
 function openPool(t: Test, databaseUrl: string, max: number): pg.Pool {
   const pool = new pg.Pool({
     connectionString: databaseUrl,
+    // The audit tells the broker's sessions from others by it.
+    application_name: 'amo-token-broker interleavings',
     max,
     idleTimeoutMillis: 0,
     types: {

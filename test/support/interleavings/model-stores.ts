@@ -1,20 +1,43 @@
 import type { Redis } from 'ioredis'
-import { type AccountKey, keyText } from '../../../src/accounts/account-key.ts'
-import { Spool } from '../../../src/db/spool.ts'
-import { type KeptName, nameOfKept, parseKeptName } from '../../../src/refresh/kept-name.ts'
-import { RedisCopies } from '../../../src/refresh/redis-copies.ts'
+import { RedisCopies } from '../../../src/journal/redis-copies.ts'
+import {
+  nameText,
+  parseResponseName,
+  type ResponseName,
+} from '../../../src/journal/response-name.ts'
+import { Spool } from '../../../src/journal/spool.ts'
+import { type AccountKey, keyText } from '../../../src/lib/account-key.ts'
 import type { Actor, Ending, Move } from './actor.ts'
 
-/** A disk that outlives the actors that write to it, unless the schedule takes it away. */
+/** A disk that survives the actors that write to it, unless the schedule removes it. */
 export class ModelDisk extends Spool {
+  readonly #actor: Actor
   readonly #files: Map<string, string>
+  readonly #isFlushed = new Set<string>()
 
-  constructor(folder: string, files: Map<string, string>) {
+  constructor(folder: string, actor: Actor, files: Map<string, string>) {
     super(folder)
+    this.#actor = actor
     this.#files = files
   }
 
-  override keep(name: string, sealed: string): void {
+  /** A flush may take its time, or fail. */
+  override flushed(name: string): Promise<boolean> {
+    if (!this.#files.has(name) || this.#isFlushed.has(name)) return Promise.resolve(true)
+    return this.#actor.stand<boolean>('disk flush', ({ resolve }) => [
+      {
+        name: 'done',
+        weight: 10,
+        make: () => {
+          this.#isFlushed.add(name)
+          resolve(true)
+        },
+      },
+      { name: 'failed', weight: 1, fault: 'disk', make: () => resolve(false) },
+    ])
+  }
+
+  override append(name: string, sealed: string): void {
     this.#files.set(name, sealed)
   }
 
@@ -31,13 +54,16 @@ export class ModelDisk extends Spool {
   }
 }
 
-/** What Redis holds: the answers by account and name, and the names that are not known to be committed. */
+/**
+ * The content of Redis: the responses by account and name, and the names that are not known to be
+ * committed.
+ */
 export interface RedisData {
   answers: Map<string, Map<string, string>>
   open: Set<string>
 }
 
-/** Redis as one actor sees it: each copy and each look may be late, or fail. */
+/** Redis as one actor sees it: each write and each read may be late or fail. */
 export class ModelRedis extends RedisCopies {
   readonly #actor: Actor
   readonly #data: RedisData
@@ -48,36 +74,40 @@ export class ModelRedis extends RedisCopies {
     this.#data = data
   }
 
-  override keep(name: KeptName, sealed: string): Promise<void> {
+  override get isReady(): boolean {
+    return true
+  }
+
+  override append(name: ResponseName, sealed: string): Promise<void> {
     return this.#reach('copy', () => {
       const { answers, open } = this.#data
       const own = answers.get(keyText(name)) ?? new Map<string, string>()
-      answers.set(keyText(name), own.set(nameOfKept(name), sealed))
-      open.add(nameOfKept(name))
+      answers.set(keyText(name), own.set(nameText(name), sealed))
+      open.add(nameText(name))
     })
   }
 
-  override findAll(key: AccountKey): Promise<[KeptName, string][]> {
+  override findAll(key: AccountKey): Promise<[ResponseName, string][]> {
     return this.#reach('look', () =>
       [...(this.#data.answers.get(keyText(key)) ?? [])].flatMap(([text, sealed]) => {
-        const name = parseKeptName(text)
-        return name === undefined ? [] : [[name, sealed] as [KeptName, string]]
+        const name = parseResponseName(text)
+        return name === undefined ? [] : [[name, sealed] as [ResponseName, string]]
       }),
     )
   }
 
-  override findOpen(): Promise<KeptName[]> {
+  override findOpen(): Promise<ResponseName[]> {
     return this.#reach('look for open ones', () =>
-      [...this.#data.open].map(parseKeptName).filter((name) => name !== undefined),
+      [...this.#data.open].map(parseResponseName).filter((name) => name !== undefined),
     )
   }
 
-  override async markSettled(name: KeptName): Promise<void> {
-    this.#data.open.delete(nameOfKept(name))
+  override async markSettled(name: ResponseName): Promise<void> {
+    this.#data.open.delete(nameText(name))
   }
 
-  override async remove(name: KeptName): Promise<void> {
-    this.#data.answers.get(keyText(name))?.delete(nameOfKept(name))
+  override async remove(name: ResponseName): Promise<void> {
+    this.#data.answers.get(keyText(name))?.delete(nameText(name))
   }
 
   #reach<T>(what: string, work: () => T): Promise<T> {

@@ -2,12 +2,12 @@ import type { Move } from './actor.ts'
 import type { Replica } from './replica.ts'
 import type { Slot, World } from './world.ts'
 
-/** A bit more than a lease; a lease and the settle time; the whole life of an access token. */
+/** Slightly more than a lease; a lease and the settle time; the whole life of an access token. */
 const JUMPS_MS = { 'a lease': 50_000, 'a lease and the settle time': 120_000, 'a life': 700_000 }
-/** A failover forgets what was committed so many moves ago, at the most. */
+/** A failover forgets commits of at most this many moves ago. */
 const STANDBY_LAG = 10
 
-/** All that may happen next. */
+/** Lists every move that is possible next. */
 export function movesOf(world: World): Move[] {
   const all = [
     ...world.goingOn(),
@@ -17,10 +17,13 @@ export function movesOf(world: World): Move[] {
   return all.filter(({ fault }) => world.budget.has(fault))
 }
 
-/** The scheduled work of a replica; `isHopeful`: only what may find something to do. */
+/**
+ * Lists the periodic work of a replica. With `isHopeful`, only the work that may find something to
+ * do.
+ */
 export function choresOf(world: World, { actor }: Replica, isHopeful: boolean): Move[] {
   const { row, lane } = world
-  const isDue = (row?.nextAttemptAtMs ?? Number.POSITIVE_INFINITY) <= lane.clock.nowMs
+  const isDue = (row?.nextAttemptAtMs ?? Number.POSITIVE_INFINITY) <= lane.time.nowMs
   const hopeful: Record<string, boolean> = {
     due: isDue && row?.status === 'active' && !row.isClaimed,
     recheck: isDue && row?.status === 'reauth_required' && !row.isClaimed,
@@ -30,7 +33,7 @@ export function choresOf(world: World, { actor }: Replica, isHopeful: boolean): 
     .map(([name, chore]) => ({
       name: `${actor.name} ${name}`,
       weight: name !== 'sweep' ? 6 : row?.isClaimed ? 3 : 1,
-      make: () => actor.run(() => chore.runNow()),
+      make: () => chore.runNow(),
     }))
 }
 
@@ -79,7 +82,7 @@ function worldMoves(world: World): Move[] {
       name: `${name} passes`,
       weight: isIdle ? 8 : 2,
       fault: 'time',
-      make: () => world.lane.clock.pass(ms),
+      make: () => world.lane.time.pass(ms),
     }),
   )
   const redis: Move = {

@@ -1,10 +1,11 @@
-import { type CallAnswer, CallFailed, type CallRequest } from '../../../src/provider/call.ts'
+import { CallFailed, type CallRequest, type CallResponse } from '../../../src/provider/call.ts'
 import type { Actor, Move } from './actor.ts'
-import type { Clock } from './clock.ts'
-import type { Judge } from './judge.ts'
 import { REFUSALS, REVOKED, readRequest } from './provider-answers.ts'
+import type { SendMonitor } from './send-monitor.ts'
+import type { VirtualTime } from './virtual-time.ts'
+import { answerMoves, type WrittenRequest } from './written-request.ts'
 
-export const LIFETIME_SECONDS = 600
+const LIFETIME_SECONDS = 600
 
 interface Grant {
   refreshToken: string
@@ -14,41 +15,29 @@ interface Grant {
   order: number
 }
 
-/** A request that was written. `answer` once it is processed; the client may be gone by then, and nobody hears of it. */
-interface Request {
-  actor: Actor
-  name: string
-  token: string
-  isGone: boolean
-  send: number | undefined
-  askedAtMs: number
-  answer: CallAnswer | undefined
-  end(answer: CallAnswer): void
-  fail(code: string): void
-}
-
 /**
- * The provider (provider page, parts 3 and 4): a refresh token is spent before the answer is written, and works once; the
- * access token of the old pair dies with it; a probe spends nothing. A request may be processed long after its client
- * has gone, and an answer may be lost, cut, or replaced on its way.
+ * A model of the provider (docs/provider.md, parts 3 and 4). A refresh token works once and is
+ * spent before the response is written. The access token of the old pair dies with it. A probe
+ * spends nothing. A request may be processed long after its client has gone. A response may be
+ * lost, cut or replaced.
  */
 export class ProviderModel {
   readonly #accountId: number
-  readonly #clock: Clock
-  readonly #judge: Judge
+  readonly #time: VirtualTime
+  readonly #monitor: SendMonitor
   readonly #grants: Grant[] = []
-  readonly #requests = new Set<Request>()
+  readonly #requests = new Set<WrittenRequest>()
 
-  constructor(accountId: number, clock: Clock, judge: Judge) {
+  constructor(accountId: number, time: VirtualTime, monitor: SendMonitor) {
     this.#accountId = accountId
-    this.#clock = clock
-    this.#judge = judge
+    this.#time = time
+    this.#monitor = monitor
   }
 
-  /** A new pair, as the token endpoint's answer writes it. */
+  /** Builds a new pair as the token endpoint writes it. */
   mint(): Grant & { body: string } {
     const order = this.#grants.length
-    const issuedAt = Math.floor(this.#clock.originMs / 1000) + order
+    const issuedAt = Math.floor(this.#time.originMs / 1000) + order
     const claims = {
       account_id: this.#accountId,
       aud: 'id',
@@ -85,10 +74,10 @@ export class ProviderModel {
     for (const grant of this.#grants) grant.isAlive = false
   }
 
-  /** The engine's call. Arrow, for it is handed to the actors. */
-  readonly receive = (actor: Actor, request: CallRequest): Promise<CallAnswer> => {
+  /** The engine's call. An arrow function, because the actors get it as a value. */
+  readonly receive = (actor: Actor, request: CallRequest): Promise<CallResponse> => {
     const { name, token } = readRequest(request)
-    return actor.stand<CallAnswer>(name, ({ resolve, reject }) => [
+    return actor.stand<CallResponse>(name, ({ resolve, reject }) => [
       {
         name: 'written',
         weight: 10,
@@ -98,17 +87,17 @@ export class ProviderModel {
           } catch (error) {
             return reject(error instanceof Error ? error : new Error('not written'))
           }
-          const written: Request = {
+          const written: WrittenRequest = {
             actor,
             name,
             token,
             isGone: false,
-            send: name === 'send' ? this.#judge.onSent(token, actor.name) : undefined,
-            askedAtMs: this.#clock.nowMs,
+            send: name === 'send' ? this.#monitor.onSent(token, actor.name) : undefined,
+            askedAtMs: this.#time.nowMs,
             answer: undefined,
             end: (answer) => {
               this.#requests.delete(written)
-              if (!actor.isDead) this.#judge.onAnswered(written, answer)
+              if (!actor.isDead) this.#monitor.onAnswered(written, answer)
               resolve(answer)
             },
             fail: (code) => {
@@ -143,7 +132,7 @@ export class ProviderModel {
     )
   }
 
-  #sendMoves(request: Request): Move[] {
+  #sendMoves(request: WrittenRequest): Move[] {
     const { answer } = request
     if (answer !== undefined) return answerMoves(request, answer)
     const process = { name: 'processed', weight: 10, make: () => this.#process(request) }
@@ -174,7 +163,7 @@ export class ProviderModel {
     return [process, ...refusals, wrongly, cut]
   }
 
-  #process(request: Request): void {
+  #process(request: WrittenRequest): void {
     const grant = this.find(request.token)
     request.answer = REVOKED
     if (grant?.isAlive) {
@@ -189,7 +178,7 @@ export class ProviderModel {
     if (request.isGone) this.#requests.delete(request)
   }
 
-  #probeMoves(request: Request): Move[] {
+  #probeMoves(request: WrittenRequest): Move[] {
     const isAlive =
       request.name === 'probe'
         ? this.isAlive(request.token)
@@ -215,37 +204,13 @@ export class ProviderModel {
     ]
   }
 
-  #deny(request: Request): void {
-    this.#judge.denied.add(request.token)
+  #deny(request: WrittenRequest): void {
+    this.#monitor.denied.add(request.token)
     request.end(REVOKED)
   }
 
-  #found(): CallAnswer {
+  #found(): CallResponse {
     const body = JSON.stringify({ id: this.#accountId, domain: 'a.amocrm.ru' })
     return { ...REVOKED, status: 200, contentType: 'application/json', body }
   }
-}
-
-/** The ways of an answer that is on its way. */
-function answerMoves(request: Request, answer: CallAnswer): Move[] {
-  const deliver = (body: string): CallAnswer => ({ ...answer, body, isWhole: false })
-  const lose = () => {
-    request.end({ ...answer, status: 502, contentType: 'text/html', body: '<h1>502</h1>' })
-  }
-  return [
-    { name: 'answered', weight: 10, make: () => request.end(answer) },
-    { name: '502 instead of the answer', weight: 1, fault: 'network', make: lose },
-    {
-      name: 'answer cut in half',
-      weight: 1,
-      fault: 'network',
-      make: () => request.end(deliver(answer.body.slice(0, answer.body.length / 2))),
-    },
-    {
-      name: 'answer without its end',
-      weight: 1,
-      fault: 'network',
-      make: () => request.end(deliver(answer.body.slice(0, -1))),
-    },
-  ]
 }

@@ -1,10 +1,11 @@
 import type { Move } from './actor.ts'
-import { keptTokens, parkedPairs } from './holdings.ts'
+import { historyViolations } from './history-violations.ts'
+import { journaledTokens, parkedPairs } from './holdings.ts'
 import type { Lane } from './lane.ts'
 import { choresOf, movesOf, restartOf } from './moves.ts'
 import { World } from './world.ts'
 
-/** Which kinds of faults there are, and one choice a move. */
+/** A schedule: the kinds of faults, and one choice for each move. */
 export interface Schedule {
   faults: number
   choices: number[]
@@ -12,22 +13,22 @@ export interface Schedule {
 
 export interface Result {
   violations: string[]
-  /** Every move, in its order. */
+  /** Every move in its order. */
   trace: string[]
   sends: number
 }
 
-/** With nothing going wrong any more, everything is settled after so many looks of every replica. */
+/** Without further faults everything is settled after this many checks by every replica. */
 const ROUNDS = 8
-/** So long between two looks that leases, settle times and first waits are over. */
+/** Time between two checks, long enough for leases, settle times and first waits to end. */
 const ROUND_MS = 700_000
 /** More moves than any round needs. */
 const MAX_MOVES = 3_000
 
-/** Plays one schedule, lets everything come to rest, and judges what is left. */
+/** Plays one schedule, lets all work end, and checks the final state. */
 export async function play(lane: Lane, { faults, choices }: Schedule): Promise<Result> {
   const world = new World(lane, faults)
-  const { violations, sends } = world.judge
+  const { violations, sends } = world.monitor
   await world.begin()
   for (const choice of choices) {
     if (violations.length > 0) break
@@ -36,6 +37,7 @@ export async function play(lane: Lane, { faults, choices }: Schedule): Promise<R
   if (violations.length === 0) await comeToRest(world)
   for (const { replica } of world.slots) replica?.actor.die()
   await lane.quiet()
+  violations.push(...(await historyViolations(lane)))
   return { violations, trace: world.trace, sends: sends.length }
 }
 
@@ -57,23 +59,23 @@ async function comeToRest(world: World): Promise<void> {
   const first = world.row?.generation
   for (let round = 0; round < ROUNDS; round++) {
     await finishAll(world)
-    const waitMs = (world.row?.nextAttemptAtMs ?? 0) - world.lane.clock.nowMs
-    await world.lane.clock.pass(Math.max(ROUND_MS, waitMs + 1_000))
+    const waitMs = (world.row?.nextAttemptAtMs ?? 0) - world.lane.time.nowMs
+    await world.lane.time.pass(Math.max(ROUND_MS, waitMs + 1_000))
     for (const { replica, disk } of world.slots) {
-      // What one finds another finds as well, but for what lies on its disk.
+      // One replica finds the same work as another, apart from the responses on its own disk.
       if (replica === undefined || (replica !== world.slots[0]?.replica && disk.size === 0))
         continue
       for (const chore of choresOf(world, replica, true)) await world.make(chore)
       await finishAll(world)
     }
-    if (world.judge.violations.length > 0) return
+    if (world.monitor.violations.length > 0) return
     const { status, generation, isClaimed } = world.row ?? {}
     if (status === 'active' && generation !== first && !isClaimed) break
   }
-  await judgeRest(world)
+  await checkRest(world)
 }
 
-/** All that was begun ends, without a fault. What waits for the time waits longest. */
+/** Lets all running work end without a fault. Waits for the time come last. */
 async function finishAll(world: World): Promise<void> {
   for (let count = 0; count < MAX_MOVES; count++) {
     const moves = world.goingOn().filter(({ fault }) => fault === undefined)
@@ -81,25 +83,25 @@ async function finishAll(world: World): Promise<void> {
     if (next === undefined) return
     await world.make(next)
   }
-  world.judge.violations.push('rest: what was begun never ends')
+  world.monitor.violations.push('rest: what was begun never ends')
 }
 
-async function judgeRest(world: World): Promise<void> {
-  const { lane, judge, provider, row, current } = world
-  const { violations } = judge
+async function checkRest(world: World): Promise<void> {
+  const { lane, monitor, provider, row, current } = world
+  const { violations } = monitor
   const { keyRing } = lane.config
   const { rows } = await lane.control.query(
     'select from amo_refresh_attempts where "finishedAt" is null',
   )
   if (rows.length > 0) violations.push(`rest: ${rows.length} claims are never finished`)
   const parked = await parkedPairs(lane)
-  const kept = keptTokens(keyRing, world.keptFiles())
+  const journaled = journaledTokens(keyRing, world.journalFiles())
   const held = new Set([
-    ...kept,
+    ...journaled,
     ...parked.map(({ token }) => token),
     ...(current ? [current] : []),
   ])
-  for (const token of judge.arrived) {
+  for (const token of monitor.arrived) {
     if (held.has(token) || world.committed.has(token) || world.destroyed.has(token)) continue
     violations.push(`I2: ${token} arrived and is nowhere`)
   }

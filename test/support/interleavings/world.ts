@@ -1,15 +1,14 @@
-import { storeOnboarded } from '../../../src/onboarding/store.ts'
-import { findPair } from '../../../src/provider/token-endpoint.ts'
 import { KEY } from '../engine.ts'
 import type { Move } from './actor.ts'
 import { FaultBudget } from './faults.ts'
-import { keptTokens, redisFiles } from './holdings.ts'
-import { Judge } from './judge.ts'
+import { journaledTokens, redisFiles } from './holdings.ts'
 import type { AccountRow, Lane } from './lane.ts'
 import type { RedisData } from './model-stores.ts'
 import { ProviderModel } from './provider-model.ts'
 import { Replica, SETTLE_MS } from './replica.ts'
-import { readTables, type Standby, writeTables } from './standby.ts'
+import { SendMonitor } from './send-monitor.ts'
+import { forgottenSends, readTables, type Standby, writeTables } from './standby.ts'
+import { storeConsent } from './store-consent.ts'
 
 export interface Slot {
   name: string
@@ -18,10 +17,13 @@ export interface Slot {
   replica: Replica | undefined
 }
 
-/** All that a schedule plays with: three replicas, their disks, Redis, PostgreSQL, the provider, and a person. */
+/**
+ * The world of a schedule: three replicas, their disks, Redis, PostgreSQL, the provider and a
+ * person.
+ */
 export class World {
   readonly lane: Lane
-  readonly judge: Judge
+  readonly monitor: SendMonitor
   readonly provider: ProviderModel
   readonly slots: Slot[]
   readonly redisData: RedisData = { answers: new Map(), open: new Set() }
@@ -37,8 +39,8 @@ export class World {
   constructor(lane: Lane, mask: number) {
     this.lane = lane
     this.budget = new FaultBudget(mask)
-    this.judge = new Judge(SETTLE_MS, () => lane.clock.nowMs)
-    this.provider = new ProviderModel(KEY.accountId, lane.clock, this.judge)
+    this.monitor = new SendMonitor(SETTLE_MS, () => lane.time.nowMs)
+    this.provider = new ProviderModel(KEY.accountId, lane.time, this.monitor)
     this.slots = ['A', 'B', 'C'].map((name) => ({
       name,
       starts: 0,
@@ -58,7 +60,7 @@ export class World {
     return this.#row
   }
 
-  /** The refresh token that the row holds. */
+  /** The refresh token in the row. */
   get current(): string | undefined {
     const { fingerprints } = this.lane
     return this.provider.tokens().find((token) => fingerprints.of(token) === this.#row?.fingerprint)
@@ -71,14 +73,14 @@ export class World {
     await this.lane.quiet()
   }
 
-  /** What replicas and provider have begun. */
+  /** Moves that continue the running work of replicas and provider. */
   goingOn(): Move[] {
     const live = this.slots.flatMap(({ replica }) => replica?.actor.moves() ?? [])
     return [...live, ...this.provider.moves()]
   }
 
-  /** What lies on the disks and in Redis. */
-  keptFiles(): [string, string][] {
+  /** The responses on the disks and in Redis. */
+  journalFiles(): [string, string][] {
     return redisFiles(this.redisData).concat(...this.slots.map(({ disk }) => [...disk]))
   }
 
@@ -87,7 +89,7 @@ export class World {
     slot.replica = new Replica({
       lane: this.lane,
       name: `${slot.name}${slot.starts}`,
-      callOut: this.provider.receive,
+      receive: this.provider.receive,
       watch: {
         beforeCommit: () => this.#save(),
         afterChange: (text, rows) => this.#onChange(text, rows),
@@ -97,7 +99,7 @@ export class World {
     })
   }
 
-  /** Its memory is gone, and its disk as well where `isDiskGone`. */
+  /** Kills a replica. With `isDiskGone` its disk is lost too. */
   kill(slot: Slot, isDiskGone = false): void {
     slot.replica?.actor.die()
     slot.replica = undefined
@@ -115,41 +117,29 @@ export class World {
   }
 
   /**
-   * A store is gone: what was kept there and nowhere else is lost, unless it was committed. A copy in Redis that is known to
-   * be committed is looked for by a claim alone; where a failover has forgotten that commit it may be too late.
+   * Removes a store. A response whose only copy was there is lost, unless it was committed. Only a
+   * claim looks for a copy in Redis that is known to be committed. After a failover that forgets
+   * the commit it may be too late.
    */
   #forgiveLossOf(files: Iterable<[string, string]>): void {
-    const { keyRing } = this.lane.config
-    const { open } = this.redisData
-    const onDisk = this.slots.flatMap(({ disk }) => [...disk])
-    const inRedis = redisFiles(this.redisData).filter(([name]) => open.has(name))
-    const left = keptTokens(keyRing, [...onDisk, ...inRedis])
-    for (const token of keptTokens(keyRing, files)) {
-      if (!left.has(token) && !this.committed.has(token)) this.destroyed.add(token)
+    const lost = journaledTokens(this.lane.config.keyRing, files)
+    for (const token of this.#withoutCopy(lost)) {
+      if (!this.committed.has(token)) this.destroyed.add(token)
     }
   }
 
-  consent({ actor, engine }: Replica, revokesOlder: boolean): void {
+  /** Returns those of the tokens that are neither on a disk nor open in Redis. */
+  #withoutCopy(tokens: ReadonlySet<string>): string[] {
+    const { open } = this.redisData
+    const onDisk = this.slots.flatMap(({ disk }) => [...disk])
+    const inRedis = redisFiles(this.redisData).filter(([name]) => open.has(name))
+    const left = journaledTokens(this.lane.config.keyRing, [...onDisk, ...inRedis])
+    return [...tokens].filter((token) => !left.has(token))
+  }
+
+  consent({ context }: Replica, revokesOlder: boolean): void {
     if (revokesOlder) this.provider.revokeAll()
-    const { body } = this.provider.mint()
-    const pair = findPair(body)
-    if (pair?.claims === undefined) throw new Error('the model’s own pair cannot be read')
-    const account = {
-      ...KEY,
-      domain: 'a.amocrm.ru',
-      apiDomain: 'api.amocrm.ru',
-      pair,
-      issuedAt: new Date(pair.claims.issuedAtSeconds * 1000),
-      sentAtMs: engine.heartbeat.nowMs(),
-      isExpected: true,
-    }
-    const { committer } = engine
-    actor.run(() =>
-      committer.claims
-        .transaction()
-        .execute((trx) => storeOnboarded(committer, trx, account))
-        .catch(() => {}),
-    )
+    storeConsent(context, this.provider.mint().body)
   }
 
   async #save(): Promise<void> {
@@ -157,7 +147,7 @@ export class World {
     this.#standby = {
       ...(await readTables(this.lane.control)),
       committed: new Set(this.committed),
-      sends: this.judge.sends.length,
+      sends: this.monitor.sends.length,
       atMove: this.trace.length,
     }
   }
@@ -170,10 +160,22 @@ export class World {
   async failOver(standby: Standby): Promise<void> {
     for (const { replica } of this.slots) replica?.onFailover()
     await this.lane.quiet()
+    const forgotten = forgottenSends(standby, await readTables(this.lane.control))
     await writeTables(this.lane.control, standby)
+    // Disks and Redis were lost before, and now the row too.
+    for (const token of this.#withoutCopy(this.committed)) {
+      if (!standby.committed.has(token)) this.destroyed.add(token)
+    }
     this.committed = standby.committed
-    // Sends that nobody remembers are sent again, and no broker can help it.
-    this.judge.forgive(this.judge.sends.slice(standby.sends))
+    // Sends that the database has forgotten are sent again. No broker can prevent that.
+    const written = this.monitor.sends.slice(standby.sends)
+    this.monitor.forgive(written)
+    const { fingerprints } = this.lane
+    for (const token of this.provider.tokens()) {
+      const recorded = forgotten.get(fingerprints.of(token)) ?? 0
+      const unwritten = recorded - written.filter((each) => each === token).length
+      this.monitor.expectForgotten(token, unwritten)
+    }
     this.#standby = undefined
     this.#row = undefined
     await this.#look()
@@ -195,31 +197,38 @@ export class World {
     this.#checkStatus(after)
     if (after === before) return
     this.committed.add(after)
+    this.monitor.onCommitted(after)
     if (before !== undefined) this.#checkOrder(before, after)
   }
 
-  /** Nobody is condemned while the pair in the row lives, unless the provider has denied it (I4). */
+  /**
+   * Checks I4: no account is `reauth_required` while the pair in its row is alive, unless the
+   * provider has denied that it is.
+   */
   #checkStatus(current: string): void {
-    if (this.#row?.status !== 'reauth_required' || this.judge.denied.has(current)) return
+    if (this.#row?.status !== 'reauth_required' || this.monitor.denied.has(current)) return
     if (this.provider.isAlive(current)) {
-      this.judge.violations.push(`I4: condemned with ${current}, which lives`)
+      this.monitor.violations.push(`I4: condemned with ${current}, which lives`)
     }
   }
 
-  /** No older pair takes the place of a newer one that lives (I3), unless the provider has denied that: then it must be parked. */
+  /**
+   * Checks I3: no older pair replaces a newer one that is alive. If the provider has denied that
+   * the newer pair is alive, that pair must be parked.
+   */
   #checkOrder(before: string, after: string): void {
-    if (!this.provider.isAlive(before) || this.judge.denied.has(before)) return
+    if (!this.provider.isAlive(before) || this.monitor.denied.has(before)) return
     const orderOf = (token: string) => this.provider.find(token)?.order ?? -1
     if (orderOf(after) < orderOf(before)) {
-      this.judge.violations.push(`I3: ${after} was put over ${before}, which is newer and lives`)
+      this.monitor.violations.push(`I3: ${after} was put over ${before}, which is newer and lives`)
     }
   }
 
-  /** A claim is for the generation that the row has at the moment when it is granted (R1). */
+  /** Checks R1: a claim has the generation of the row at the moment of the grant. */
   #checkClaims(rows: Record<string, unknown>[]): void {
     for (const { generation } of rows) {
       if (generation === undefined || generation === this.#row?.generation) continue
-      this.judge.violations.push(
+      this.monitor.violations.push(
         `claim: granted for generation ${generation}, but the row is at ${this.#row?.generation}`,
       )
     }

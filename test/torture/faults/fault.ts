@@ -1,24 +1,27 @@
-import type { Subject } from '../../support/subjects.ts'
+import type { SandboxAccount } from '../../support/sandbox-accounts.ts'
+import type { Harness } from '../harness.ts'
 import type { Incident } from '../incidents.ts'
 import type { Vitals } from '../pulse.ts'
-import type { Stage } from '../stage.ts'
 
-/** Numbers in [0, 1), from the seed of the run. */
+/** Returns numbers in [0, 1) from the seed of the run. */
 export type Random = () => number
 
 export interface Fault {
   name: string
-  /** How often it is chosen in its lane, beside the others; 1 by default. */
+  /** Frequency in its lane relative to the other faults. Default 1. */
   weight?: number
-  /** It takes minutes until the brokers look again. */
+  /** The brokers need minutes to recover. */
   isSlow?: boolean
-  /** Does it, and resolves when the next fault of its lane may come. */
-  inject(stage: Stage, random: Random): Promise<void>
+  /** Injects the fault. Resolves when the next fault of its lane may come. */
+  inject(harness: Harness, random: Random): Promise<void>
 }
 
-/** An account is refreshed again, or condemned, long before this on any machine. */
+/** On any machine an account is refreshed, or becomes `reauth_required`, long before this. */
 const RECOVERY_LIMIT_MS = 180_000
-/** Chosen among so many that are due next: the fault is met soon, and not always by the same ones. */
+/**
+ * Chooses among this many accounts that are due next, so that the fault comes soon and hits
+ * different accounts.
+ */
 const CHOICE = 12
 const NOT_BEFORE_MS = 400
 
@@ -32,45 +35,45 @@ export function between(from: number, to: number, random: Random): number {
   return from + random() * (to - from)
 }
 
-/** One of the accounts that are due next and that no fault works on; it is busy from here on. */
-export function takeSubject(stage: Stage, random: Random): Subject & { vitals: Vitals } {
+/** Chooses one of the accounts that are due next and that no other fault uses. Marks it as busy. */
+export function takeSubject(harness: Harness, random: Random): SandboxAccount & { vitals: Vitals } {
   const nowMs = Date.now()
-  const free = stage.subjects
-    .filter(({ accountId }) => !stage.busy.has(accountId))
-    .map((subject) => ({ ...subject, vitals: stage.pulse.now.get(subject.accountId) }))
-    .filter((each): each is Subject & { vitals: Vitals } => each.vitals?.status === 'active')
+  const free = harness.subjects
+    .filter(({ accountId }) => !harness.busy.has(accountId))
+    .map((subject) => ({ ...subject, vitals: harness.pulse.now.get(subject.accountId) }))
+    .filter((each): each is SandboxAccount & { vitals: Vitals } => each.vitals?.status === 'active')
     .filter(({ vitals }) => vitals.refreshAtMs > nowMs + NOT_BEFORE_MS)
     .sort((left, right) => left.vitals.refreshAtMs - right.vitals.refreshAtMs)
   const subject = pick(free.slice(0, CHOICE), random)
-  stage.busy.add(subject.accountId)
+  harness.busy.add(subject.accountId)
   return subject
 }
 
-/** Waits until the account has a new pair, and writes down how it came to it. */
+/** Waits until the account has a new pair, and records how it got the pair. */
 export async function followUp(
-  stage: Stage,
+  harness: Harness,
   incident: Incident,
   account: number,
   generation: number,
 ): Promise<void> {
   incident.account = account
-  let isCondemned = false
-  const tookMs = await stage.pulse.until(
+  let neededReauth = false
+  const tookMs = await harness.pulse.until(
     account,
     (vitals) => {
-      isCondemned ||= vitals?.status === 'reauth_required'
+      neededReauth ||= vitals?.status === 'reauth_required'
       const isOver = vitals !== undefined && vitals.generation > generation
-      return vitals?.status === 'active' && (isOver || isCondemned)
+      return vitals?.status === 'active' && (isOver || neededReauth)
     },
     RECOVERY_LIMIT_MS,
   )
-  stage.busy.delete(account)
-  const isAuthorized = (stage.reauthorized.get(account) ?? 0) >= incident.atMs
-  const good = isAuthorized ? 'authorized again' : isCondemned ? 'revived' : 'refreshed'
-  stage.incidents.end(incident, tookMs === undefined ? 'NOT RECOVERED' : good, tookMs)
+  harness.busy.delete(account)
+  const isAuthorized = (harness.reauthorized.get(account) ?? 0) >= incident.atMs
+  const good = isAuthorized ? 'authorized again' : neededReauth ? 'revived' : 'refreshed'
+  harness.incidents.end(incident, tookMs === undefined ? 'NOT RECOVERED' : good, tookMs)
 }
 
-/** The generation that an account has now, 0 when it has no row. */
-export function generationOf(stage: Stage, account: number): number {
-  return stage.pulse.now.get(account)?.generation ?? 0
+/** Returns the current generation of an account, or 0 when it has no row. */
+export function generationOf(harness: Harness, account: number): number {
+  return harness.pulse.now.get(account)?.generation ?? 0
 }

@@ -1,18 +1,47 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Harness } from '../harness.ts'
 import type { Replica } from '../replica.ts'
-import type { Stage } from '../stage.ts'
+import type { Fault, Random } from './fault.ts'
 
 const LIMIT_MS = 60_000
-/** What a replica lacks of PostgreSQL, LISTEN or Redis; what the provider does is another fault's matter. */
+/**
+ * The degraded parts that this check waits for. Failures of the provider belong to other faults.
+ */
 const INFRASTRUCTURE = /^(postgres|listen|redis):/
 
-/** Milliseconds until every replica that is up has all it needs; undefined when that takes too long. */
-export async function untilHealthy(stage: Stage): Promise<number | undefined> {
+/**
+ * Returns a fault of the infrastructure: does `work`, and waits until every running replica is
+ * healthy again. `work` returns false when it did nothing.
+ */
+export function infrastructureFault(
+  name: string,
+  work: (harness: Harness, random: Random) => Promise<boolean | undefined>,
+): Fault {
+  return {
+    name,
+    async inject(harness, random) {
+      const incident = harness.incidents.begin(name)
+      if ((await work(harness, random)) === false) return harness.incidents.drop(incident)
+      const tookMs = await untilHealthy(harness)
+      const outcome = tookMs === undefined ? 'NOT RECOVERED' : 'healthy'
+      return harness.incidents.end(incident, outcome, tookMs)
+    },
+  }
+}
+
+/**
+ * Waits until no running replica reports one of these parts as degraded. Returns the milliseconds,
+ * or undefined after the limit.
+ */
+export async function untilHealthy(
+  harness: Harness,
+  parts = INFRASTRUCTURE,
+): Promise<number | undefined> {
   const beganMs = Date.now()
   while (Date.now() - beganMs < LIMIT_MS) {
-    const up = stage.replicas.filter(({ isUp }) => isUp)
-    const healthy = await Promise.all(up.map(isHealthy))
-    if (stage.signal.aborted || (up.length > 0 && healthy.every(Boolean))) {
+    const up = harness.replicas.filter(({ isUp }) => isUp)
+    const healthy = await Promise.all(up.map((replica) => isHealthy(replica, parts)))
+    if (harness.signal.aborted || (up.length > 0 && healthy.every(Boolean))) {
       return Date.now() - beganMs
     }
     await delay(100)
@@ -20,12 +49,12 @@ export async function untilHealthy(stage: Stage): Promise<number | undefined> {
   return undefined
 }
 
-/** One that was taken down meanwhile is another fault's matter as well. */
-async function isHealthy(replica: Replica): Promise<boolean> {
+/** Returns true for a replica that another fault has just taken down. */
+async function isHealthy(replica: Replica, parts: RegExp): Promise<boolean> {
   const answer = await fetch(`${replica.url}/health/ready`, {
     signal: AbortSignal.timeout(2_000),
   }).catch(() => undefined)
   if (answer === undefined) return !replica.isUp
   const { degraded } = (await answer.json()) as { degraded: string[] }
-  return answer.ok && !degraded.some((line) => INFRASTRUCTURE.test(line))
+  return answer.ok && !degraded.some((line) => parts.test(line))
 }

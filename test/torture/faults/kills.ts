@@ -1,20 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { STEPS, type Step } from '../../../src/refresh/steps.ts'
+import { REFRESH_STEPS, type RefreshStep } from '../../../src/lib/failpoint.ts'
 import type { FaultSpec } from '../../../src/sandbox/faults.ts'
-import { onboard, type Subject } from '../../support/subjects.ts'
+import type { SandboxAccount } from '../../support/sandbox-accounts.ts'
+import { type Harness, inBackground, onboardAgain } from '../harness.ts'
 import type { Entry } from '../journal.ts'
 import { orderAtAll } from '../order-at-all.ts'
 import type { Replica } from '../replica.ts'
-import { inBackground, type Stage } from '../stage.ts'
 import { between, type Fault, followUp, generationOf, type Random, takeSubject } from './fault.ts'
 
-/** Every step is killed at. */
-export const KILLED_AT: readonly Step[] = STEPS
+/** The steps at which a process is killed. */
+export const KILLED_AT: readonly RefreshStep[] = REFRESH_STEPS
 
-/** A step that many refreshes a second come to is met at once; a rare one when its account is due, or probed again. */
+/** A frequent step is reached at once, a rare one when its account is due or probed again. */
 const MEET_LIMIT_MS = 150_000
 
-type Way = (stage: Stage, subject: Subject) => void
+type Way = (harness: Harness, subject: SandboxAccount) => void
 
 const strike =
   (...specs: Omit<FaultSpec, 'account'>[]): Way =>
@@ -24,23 +24,23 @@ const strike =
 const unclear = strike({ fault: 'drop_before_spend', endpoint: 'token', times: 1 })
 const lost = strike({ fault: 'bad_gateway_after_spend', endpoint: 'token', times: 1 })
 
-/** How a refresh is led to a step that it does not come to by itself. */
-const WAYS: Partial<Record<Step, Way>> = {
-  taken_over: unclear,
+/** Faults that lead a refresh to a step which it does not reach by itself. */
+const WAYS: Partial<Record<RefreshStep, Way>> = {
+  reclaimed: unclear,
   probing: unclear,
   probed: unclear,
-  handed_over: unclear,
-  held_back: strike({ fault: 'too_many_requests', endpoint: 'token', times: 1 }),
+  left_unresolved: unclear,
+  released_with_backoff: strike({ fault: 'too_many_requests', endpoint: 'token', times: 1 }),
   moved: ({ sandbox }, { account }) =>
     sandbox.world.directory.rename(account, `${account.subdomain}m`, '404'),
-  condemning: lost,
-  condemned: lost,
-  // Condemned wrongly: said to be revoked, and to be dead when asked. Asked again later, it lives.
+  requiring_reauth: lost,
+  reauth_required: lost,
+  // The provider wrongly reports the token as revoked and dead. A later probe finds it alive.
   reviving: strike(
     { fault: 'revoked', endpoint: 'token', times: 1 },
     { fault: 'probe_lies_dead', endpoint: 'probe', times: 3 },
   ),
-  given_back: () => {},
+  released_unsent: () => {},
 }
 
 type After = 'restarted' | 'with its disk gone' | 'never comes back'
@@ -52,32 +52,38 @@ export const killFaults: Fault[] = KILLED_AT.flatMap((step) => {
     name: `kill -9 at ${step}${after === 'restarted' ? '' : `, ${after}`}`,
     weight: after === 'restarted' ? 2 : 1,
     isSlow: step === 'reviving',
-    inject: (stage: Stage, random: Random) => killAt(stage, random, step, after),
+    inject: (harness: Harness, random: Random) => killAt(harness, random, step, after),
   }))
 })
 
-async function killAt(stage: Stage, random: Random, step: Step, after: After): Promise<void> {
-  await untilTwoAreUp(stage)
-  const incident = stage.incidents.begin(
+async function killAt(
+  harness: Harness,
+  random: Random,
+  step: RefreshStep,
+  after: After,
+): Promise<void> {
+  await untilTwoAreUp(harness)
+  const incident = harness.incidents.begin(
     `kill -9 at ${step}${after === 'restarted' ? '' : `, ${after}`}`,
   )
   const way = WAYS[step]
-  const led = way === undefined ? undefined : takeSubject(stage, random)
-  if (led !== undefined) way?.(stage, led)
-  const hit = orderKill(stage, step, led?.accountId)
-  if (step === 'given_back' && led !== undefined) inBackground(stage, leadToGivingBack(stage, led))
+  const led = way === undefined ? undefined : takeSubject(harness, random)
+  if (led !== undefined) way?.(harness, led)
+  const hit = orderKill(harness, step, led?.accountId)
+  if (step === 'released_unsent' && led !== undefined)
+    inBackground(harness, leadToGivingBack(harness, led))
   const end = async () => {
     const found = await hit
     if (found === undefined) {
-      if (led !== undefined) stage.busy.delete(led.accountId)
-      return stage.incidents.drop(incident)
+      if (led !== undefined) harness.busy.delete(led.accountId)
+      return harness.incidents.drop(incident)
     }
     const { replica, entry } = found
     incident.atMs = entry.atMs
-    const generation = generationOf(stage, entry.account)
+    const generation = generationOf(harness, entry.account)
     const restarted = restart(replica, after, between(5_000, 15_000, random))
     await followUp(
-      stage,
+      harness,
       incident,
       entry.account,
       Math.min(generation, led?.vitals.generation ?? generation),
@@ -86,25 +92,25 @@ async function killAt(stage: Stage, random: Random, step: Step, after: After): P
     return undefined
   }
   const ended = end()
-  inBackground(stage, ended)
-  // A step that has to be led to is waited for beside the others.
+  inBackground(harness, ended)
+  // Waiting for a rare step must not delay the next fault.
   if (led === undefined) await hit
 }
 
-/** Whichever replica comes to it first; the others are told to forget it. */
+/** Kills the first replica that reaches the step, and withdraws the order from the others. */
 async function orderKill(
-  stage: Stage,
-  step: Step,
+  harness: Harness,
+  step: RefreshStep,
   account: number | undefined,
 ): Promise<{ replica: Replica; entry: Entry } | undefined> {
   const given = account === undefined ? { step } : { step, account }
   const entry = await orderAtAll(
-    stage.replicas,
-    stage.journal,
+    harness.replicas,
+    harness.journal,
     { ...given, signal: 'SIGKILL' },
     MEET_LIMIT_MS,
   )
-  const replica = stage.replicas.find(({ name }) => name === entry?.replica)
+  const replica = harness.replicas.find(({ name }) => name === entry?.replica)
   return entry === undefined || replica === undefined ? undefined : { replica, entry }
 }
 
@@ -114,18 +120,18 @@ async function restart(replica: Replica, after: After, absentMs: number): Promis
   await replica.start({ freshDisk: after !== 'restarted' })
 }
 
-/** Some replica is stopped between its claim and its send, and somebody imports another pair meanwhile. */
-async function leadToGivingBack(stage: Stage, subject: Subject): Promise<void> {
+/** Stops a replica between its claim and its send, and imports another pair in between. */
+async function leadToGivingBack(harness: Harness, subject: SandboxAccount): Promise<void> {
   const order = { step: 'claimed', account: subject.accountId, signal: 'SIGSTOP' } as const
-  const entry = await orderAtAll(stage.replicas, stage.journal, order, MEET_LIMIT_MS)
+  const entry = await orderAtAll(harness.replicas, harness.journal, order, MEET_LIMIT_MS)
   if (entry === undefined) return
-  await onboard(stage, subject)
-  stage.replicas.find(({ name }) => name === entry.replica)?.thaw()
+  await onboardAgain(harness, subject)
+  harness.replicas.find(({ name }) => name === entry.replica)?.thaw()
 }
 
-/** One replica may be down at a time by a kill: the others have to do its work. */
-async function untilTwoAreUp(stage: Stage): Promise<void> {
-  while (!stage.signal.aborted && stage.replicas.filter(({ isUp }) => isUp).length < 2) {
+/** Kills may take down one replica at a time, because the others must do its work. */
+async function untilTwoAreUp(harness: Harness): Promise<void> {
+  while (!harness.signal.aborted && harness.replicas.filter(({ isUp }) => isUp).length < 2) {
     await delay(50)
   }
 }

@@ -6,7 +6,7 @@ import { oldBackup } from './old-backup.ts'
 import { rollingRestart } from './rolling-restart.ts'
 import type { Scenario } from './scenario.ts'
 
-/** What needs a world of its own, each after the other. */
+/** Scenarios that need their own database and servers. They run one after the other. */
 export const SCENARIOS: Scenario[] = [
   brownOut,
   copiedDatabase,

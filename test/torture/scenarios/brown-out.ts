@@ -4,24 +4,24 @@ import { makeAllDue, type Scenario, scenarioStage, startAll, until } from './sce
 const ACCOUNTS = 1_000
 const MAX_LOST = 5
 const DEFAULT_PACE = 2
-/** So long nothing may be sent any more: the shortest time that an opened breaker stays open is longer. */
+/** Nothing may be sent for this time, which is shorter than any opened breaker stays open. */
 const SILENCE_MS = 15_000
 const LIMIT_MS = 60_000
-/** A breaker tries again after half a minute, and after twice as long when its canary falls into another fault. */
+/** A breaker tries again after half a minute, and after twice as long when its canary fails too. */
 const RECOVERY_LIMIT_MS = 180_000
 
-/** The provider spends every token and answers 502, while a thousand accounts are due. */
+/** The provider spends every token and responds 502 while a thousand accounts are due. */
 export const brownOut: Scenario = {
   name: 'brown-out, 1,000 accounts due',
   promise: `at most ${MAX_LOST} pairs lost before all sending stops; goes on when the provider is back`,
   async run(run) {
     const violations: string[] = []
     const size = { accounts: ACCOUNTS, pacePerSecond: DEFAULT_PACE }
-    const stage = await scenarioStage(run, size, violations)
-    const { books, faults } = stage.sandbox.world
+    const harness = await scenarioStage(run, size, violations)
+    const { books, faults } = harness.sandbox.world
     faults.set([{ fault: 'bad_gateway_after_spend', endpoint: 'token' }])
-    await makeAllDue(stage)
-    await startAll(stage)
+    await makeAllDue(harness)
+    await startAll(harness)
     const beganMs = Date.now()
     const lost = () => books.list().filter(({ spent }) => spent).length
     await until(() => lost() > 0, LIMIT_MS, run.signal)

@@ -1,42 +1,42 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { copyDatabase, query, serverUrl } from '../../support/database.ts'
-import type { Scope } from '../../support/scope.ts'
-import { brokerEnv, makeReplica } from '../set-up.ts'
+import type { TeardownScope } from '../../support/teardown-scope.ts'
+import { brokerEnv, makeReplica } from '../open-harness.ts'
 import { makeAllDue, type Scenario, scenarioStage, startAll, until } from './scenario.ts'
 
 const ACCOUNTS = 60
-/** Many times what a due account waits for. */
+/** Many times as long as a due account waits. */
 const WATCHED_MS = 15_000
 const LIMIT_MS = 60_000
 
-/** A copy of the database, started as another deployment beside the true one: staging, say. */
+/** Starts another deployment, such as staging, on a copy of the database beside the original. */
 export const copiedDatabase: Scenario = {
   name: 'copy of the database as another deployment',
   promise: 'the copy sends nothing, serves what it has, and the true one loses nothing',
   async run(run) {
     const violations: string[] = []
-    const stage = await scenarioStage(run, { accounts: ACCOUNTS, replicas: 1 }, violations)
-    const { books } = stage.sandbox.world
-    await makeAllDue(stage)
-    const copyUrl = await copyOf(stage.vault.databaseUrl, run.scope)
-    const vault = { ...stage.vault, databaseUrl: copyUrl, deploymentId: 'another-deployment' }
+    const harness = await scenarioStage(run, { accounts: ACCOUNTS, replicas: 1 }, violations)
+    const { books } = harness.sandbox.world
+    await makeAllDue(harness)
+    const copyUrl = await copyOf(harness.vault.databaseUrl, run.scope)
+    const vault = { ...harness.vault, databaseUrl: copyUrl, deploymentId: 'another-deployment' }
     const copy = await makeReplica(run.scope, {
       nth: 9,
-      folder: stage.folder,
-      env: brokerEnv(vault, stage.operatorKey, 100),
-      journal: stage.journal,
+      folder: harness.folder,
+      env: brokerEnv(vault, harness.operatorKey, 100),
+      journal: harness.journal,
       vault,
-      redis: stage.redis,
+      redis: harness.redis,
     })
     await copy.start()
     await delay(WATCHED_MS)
-    const { accountId } = stage.subjects[0] ?? { accountId: 0 }
-    const headers = { authorization: `Bearer ${stage.operatorKey}` }
+    const { accountId } = harness.subjects[0] ?? { accountId: 0 }
+    const headers = { authorization: `Bearer ${harness.operatorKey}` }
     const answer = await fetch(`${copy.url}/tokens/${accountId}`, { headers })
     if (answer.status !== 200) violations.push(`the copy answered ${answer.status}`)
     const sent = books.totals.tokenCalls
     if (sent > 0) violations.push(`the copy sent ${sent} refresh tokens`)
-    await startAll(stage)
+    await startAll(harness)
     const isDone = await until(() => books.totals.refreshes >= ACCOUNTS, LIMIT_MS, run.signal)
     await delay(WATCHED_MS / 3)
     if (!isDone) violations.push(`only ${books.totals.refreshes} accounts were refreshed`)
@@ -49,8 +49,10 @@ export const copiedDatabase: Scenario = {
   },
 }
 
-/** The harness's own connections are ended first: it opens new ones when it needs them. */
-async function copyOf(url: string, scope: Scope): Promise<string> {
+/**
+ * Copies the database. Ends the harness's own connections first, which are opened again on demand.
+ */
+async function copyOf(url: string, scope: TeardownScope): Promise<string> {
   const name = new URL(url).pathname.slice(1)
   await query(
     serverUrl(),

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { startProxy } from '../../support/proxy.ts'
-import { judge } from '../judge.ts'
+import { checkRun } from '../check-run.ts'
 import { PostgresServer } from '../postgres-server.ts'
 import { type Scenario, scenarioStage, startAll, until } from './scenario.ts'
 import { countStale } from './stale.ts'
@@ -13,21 +13,21 @@ const BETWEEN_MS = 8_000
 const DOWN_MS = 2_000
 const LIMIT_MS = 90_000
 
-/** The server itself crashes, and recovers from its log, while refreshes and reads go on. */
+/** The database server crashes and recovers from its log under refreshes and reads. */
 export const crash: Scenario = {
   name: 'PostgreSQL crashes and recovers',
-  promise: 'nothing is lost, sent again or condemned',
+  promise: 'no pair is lost, no token sent again, no account wrongly reauth_required',
   async run(run) {
     const violations: string[] = []
     const server = await PostgresServer.start(run.scope)
     const front = await startProxy(run.scope, await server.createDatabase('torture'))
     const size = { accounts: ACCOUNTS, lifetime: LIFETIME, databaseUrl: front.url }
-    const stage = await scenarioStage(run, size, violations)
-    await startAll(stage)
-    await stage.pulse.start()
-    run.scope.teardown(() => stage.pulse.stop())
-    stage.callers.start(CALLERS)
-    run.scope.teardown(() => stage.callers.stop())
+    const harness = await scenarioStage(run, size, violations)
+    await startAll(harness)
+    await harness.pulse.start()
+    run.scope.teardown(() => harness.pulse.stop())
+    harness.callers.start(CALLERS)
+    run.scope.teardown(() => harness.callers.stop())
     for (let nth = 0; nth < CRASHES; nth++) {
       await delay(BETWEEN_MS)
       await server.crash()
@@ -35,14 +35,14 @@ export const crash: Scenario = {
       await server.restart()
     }
     await delay(BETWEEN_MS)
-    const isWell = await until(async () => (await countStale(stage)) === 0, LIMIT_MS, run.signal)
-    await stage.callers.stop()
-    await Promise.all(stage.replicas.map((replica) => replica.terminate()))
-    if (!isWell) violations.push(`${await countStale(stage)} accounts have a pair that is spent`)
-    const verdict = await judge(stage)
-    violations.push(...verdict.violations.map(({ kind, text }) => `${kind}: ${text}`))
+    const isWell = await until(async () => (await countStale(harness)) === 0, LIMIT_MS, run.signal)
+    await harness.callers.stop()
+    await Promise.all(harness.replicas.map((replica) => replica.terminate()))
+    if (!isWell) violations.push(`${await countStale(harness)} accounts have a pair that is spent`)
+    const findings = await checkRun(harness)
+    violations.push(...findings.violations.map(({ kind, text }) => `${kind}: ${text}`))
     return {
-      result: `${CRASHES} crashes, ${verdict.refreshes} refreshes, ${verdict.reads} tokens read`,
+      result: `${CRASHES} crashes, ${findings.refreshes} refreshes, ${findings.reads} tokens read`,
       violations,
     }
   },

@@ -7,34 +7,34 @@ const ROUNDS = 2
 const LIFETIME = 20
 const WARM_UP_MS = 5_000
 
-/** A deployment of a new version: one replica after the other, while everybody goes on asking. */
+/** Deploys a new version: restarts one replica after the other under load. */
 export const rollingRestart: Scenario = {
   name: `rolling restart under ${CALLERS} callers`,
-  promise: 'every answer is a token that lives, or an error of the contract; nothing is sent again',
+  promise: 'every response is a live token or an error of the contract; no token is sent again',
   async run(run) {
     const violations: string[] = []
-    const stage = await scenarioStage(run, { accounts: ACCOUNTS, lifetime: LIFETIME }, violations)
-    await startAll(stage)
-    await stage.pulse.start()
-    run.scope.teardown(() => stage.pulse.stop())
-    stage.callers.start(CALLERS)
-    run.scope.teardown(() => stage.callers.stop())
+    const harness = await scenarioStage(run, { accounts: ACCOUNTS, lifetime: LIFETIME }, violations)
+    await startAll(harness)
+    await harness.pulse.start()
+    run.scope.teardown(() => harness.pulse.stop())
+    harness.callers.start(CALLERS)
+    run.scope.teardown(() => harness.callers.stop())
     await delay(WARM_UP_MS)
     let slowestMs = 0
     for (let round = 0; round < ROUNDS; round++) {
-      for (const replica of stage.replicas) {
+      for (const replica of harness.replicas) {
         const beganMs = Date.now()
         await replica.terminate()
         await replica.start()
         slowestMs = Math.max(slowestMs, Date.now() - beganMs)
       }
     }
-    await stage.callers.stop()
-    const { totals } = stage.sandbox.world.books
+    await harness.callers.stop()
+    const { totals } = harness.sandbox.world.books
     if (totals.presentedAgain > 0) violations.push('a refresh token was sent again')
-    for (const { surprises } of stage.replicas) violations.push(...surprises)
+    for (const { surprises } of harness.replicas) violations.push(...surprises)
     return {
-      result: `${stage.callers.reads.length} tokens read, ${totals.refreshes} refreshes, slowest restart ${(slowestMs / 1000).toFixed(1)} s`,
+      result: `${harness.callers.reads.length} tokens read, ${totals.refreshes} refreshes, slowest restart ${(slowestMs / 1000).toFixed(1)} s`,
       violations,
     }
   },

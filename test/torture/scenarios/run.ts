@@ -1,4 +1,4 @@
-import { withScope } from '../../support/scope.ts'
+import { withTeardown } from '../../support/teardown-scope.ts'
 import { table } from '../report.ts'
 import { SCENARIOS } from './all.ts'
 
@@ -9,7 +9,10 @@ export interface ScenariosOptions {
   log: (line: string) => void
 }
 
-/** Runs the scenarios whose name holds `only`, prints their table, and returns how many violations there were. */
+/**
+ * Runs the scenarios whose name contains `only` and prints their table. Returns the number of
+ * violations.
+ */
 export async function runScenarios({ only, ...options }: ScenariosOptions): Promise<number> {
   const { signal, log } = options
   const rows: string[][] = []
@@ -18,7 +21,7 @@ export async function runScenarios({ only, ...options }: ScenariosOptions): Prom
     if (only !== undefined && !scenario.name.includes(only)) continue
     signal.throwIfAborted()
     log(`scenario: ${scenario.name}`)
-    const outcome = await withScope((scope) => scenario.run({ scope, ...options }))
+    const outcome = await withTeardown((scope) => scenario.run({ scope, ...options }))
     log(`scenario: ${scenario.name}: ${outcome.result}`)
     for (const text of outcome.violations) violations.push(`VIOLATION ${scenario.name}: ${text}`)
     rows.push([

@@ -1,44 +1,44 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
-import type { Scope } from '../../support/scope.ts'
-import { type StageOptions, setStage } from '../set-up.ts'
-import type { Stage } from '../stage.ts'
+import type { TeardownScope } from '../../support/teardown-scope.ts'
+import type { Harness } from '../harness.ts'
+import { type HarnessOptions, openHarness } from '../open-harness.ts'
 
 export interface ScenarioRun {
-  scope: Scope
+  scope: TeardownScope
   seed: number
   signal: AbortSignal
   log: (line: string) => void
 }
 
-/** What a scenario came to: `violations` must be empty. */
-export interface Outcome {
-  /** One line, for the table. */
+/** The result of a scenario. `violations` must be empty. */
+interface Outcome {
+  /** One line for the table. */
   result: string
   violations: string[]
 }
 
 export interface Scenario {
   name: string
-  /** What must hold, for the table. */
+  /** The promise that must hold, for the table. */
   promise: string
   run(run: ScenarioRun): Promise<Outcome>
 }
 
 export type StageSize = Partial<
   Pick<
-    StageOptions,
+    HarnessOptions,
     'accounts' | 'integrations' | 'replicas' | 'lifetime' | 'pacePerSecond' | 'databaseUrl'
   >
 >
 
-/** A stage for one scenario. Its callers' violations go to `violations`. */
+/** Opens a harness for one scenario. Violations that its callers find go to `violations`. */
 export async function scenarioStage(
   { scope, seed, signal, log }: ScenarioRun,
   size: StageSize,
   violations: string[],
-): Promise<Stage> {
-  const stage = await setStage(scope, {
+): Promise<Harness> {
+  const harness = await openHarness(scope, {
     accounts: 100,
     integrations: 1,
     replicas: 3,
@@ -50,21 +50,21 @@ export async function scenarioStage(
     log,
     violation: (kind, text) => violations.push(`${kind}: ${text}`),
   })
-  return stage
+  return harness
 }
 
-export async function startAll(stage: Stage): Promise<void> {
-  await Promise.all(stage.replicas.map((replica) => replica.start()))
+export async function startAll(harness: Harness): Promise<void> {
+  await Promise.all(harness.replicas.map((replica) => replica.start()))
 }
 
-/** Everybody's rotation is due at this moment. Nobody may hold a promise: there are no callers yet. */
-export async function makeAllDue({ vault }: Stage): Promise<void> {
+/** Makes the rotation of all accounts due now. Requires that no caller has a promise yet. */
+export async function makeAllDue({ vault }: Harness): Promise<void> {
   await sql`
     update amo_tokens set "refreshAt" = now(), "nextAttemptAt" = now() - random() * interval '1 minute',
       "failedAttempts" = 0`.execute(vault.db)
 }
 
-/** False when it is not so within the limit. */
+/** Waits until the condition holds. Returns false after the limit. */
 export async function until(
   condition: () => Promise<boolean> | boolean,
   limitMs: number,
@@ -78,7 +78,9 @@ export async function until(
   return condition()
 }
 
-export async function countByStatus({ vault }: Pick<Stage, 'vault'>): Promise<Map<string, number>> {
+export async function countByStatus({
+  vault,
+}: Pick<Harness, 'vault'>): Promise<Map<string, number>> {
   const { rows } = await sql<{ status: string; count: number }>`
     select status, count(*) from amo_tokens group by status`.execute(vault.db)
   return new Map(rows.map(({ status, count }) => [status, count]))

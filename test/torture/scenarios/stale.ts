@@ -1,8 +1,8 @@
+import type { Harness } from '../harness.ts'
 import { readHoldings } from '../holdings.ts'
-import type { Stage } from '../stage.ts'
 
-/** Accounts that are not active, or whose row holds a pair that the provider would refuse. */
-export async function countStale({ vault, sandbox, subjects }: Stage): Promise<number> {
+/** Returns the accounts that are not active, or whose stored pair the provider would refuse. */
+export async function countStale({ vault, sandbox, subjects }: Harness): Promise<number> {
   const holdings = await readHoldings(vault.db, vault.keyRing)
   const byAccount = new Map(holdings.map((holding) => [holding.account, holding]))
   return subjects.filter(({ accountId, account, client }) => {

@@ -1,0 +1,155 @@
+import type { Mutation } from './mutation.ts'
+
+/** What a failover, a restore and servers of other kinds need. */
+export const FAILOVER_MUTATIONS: Mutation[] = [
+  {
+    guard: 'redis: a Cluster without addresses is named',
+    edits: [
+      {
+        file: 'src/db/redis.ts',
+        find: "    if (isAlone) redis.emit('error', new NoAddress())\n",
+        replace: '    log.trace({ isAlone })\n',
+      },
+    ],
+    tests: [{ file: 'test/redis-kinds.test.ts', only: /announces no address/ }],
+  },
+  {
+    guard: 'storage: timelines are shared through Redis',
+    edits: [
+      {
+        file: 'src/db/shared-timeline.ts',
+        find: '  storage.meet({ systemId, timeline: highest, isInRecovery: false })\n',
+        replace: "  if (highest < 0) throw new Error('no timeline')\n",
+      },
+    ],
+    tests: [{ file: 'test/storage-state.test.ts', only: /another replica has seen/ }],
+  },
+  {
+    guard: 'forced rotation: a silent replica is waited for',
+    edits: [
+      {
+        file: 'src/tokens/acknowledgements.ts',
+        find: '  if (members?.every((owner) => heardBy.has(owner)))',
+        replace: '  if (members?.some((owner) => heardBy.has(owner)))',
+      },
+    ],
+    tests: [{ file: 'test/forced-rotation.test.ts', only: /for no longer/ }],
+  },
+  {
+    guard: 'forced rotation: members are those after the commit',
+    edits: [
+      {
+        file: 'src/tokens/acknowledgements.ts',
+        find: '    this.#announced.set(id, announced)\n    try {\n',
+        replace:
+          '    this.#announced.set(id, announced)\n    try {\n      await this.#findMembers(announced)\n',
+      },
+      {
+        file: 'src/tokens/acknowledgements.ts',
+        find: '      void this.#findMembers(announced)\n',
+        replace: '',
+      },
+    ],
+    tests: [{ file: 'test/forced-rotation.test.ts', only: /for no longer/ }],
+  },
+  {
+    guard: 'forced rotation: members are known only after a time with writes',
+    edits: [
+      {
+        file: 'src/tokens/acknowledgements.ts',
+        find: '    if (database.storage.steadyMs() < withinMs) return\n',
+        replace: '    if (database.storage.steadyMs() < 0) return\n',
+      },
+    ],
+    tests: [{ file: 'test/forced-rotation.test.ts', only: /read-only a moment ago/ }],
+  },
+  {
+    guard: 'deadline: reports have it too',
+    edits: [
+      {
+        file: 'src/tokens/reports.ts',
+        find: '    return withinDeadline(inTime, this.#report(caller, inTime, generation))\n',
+        replace:
+          '    return this.#report(caller, { ...inTime, deadlineMs: Infinity }, generation)\n',
+      },
+    ],
+    tests: [{ file: 'test/read-limits.test.ts', only: /a report has one deadline/ }],
+  },
+  {
+    guard: 'start: a transaction pooler alone is refused',
+    edits: [
+      {
+        file: 'src/db/require-notifications.ts',
+        find: '  if (await database.hears().catch(() => true)) return\n',
+        replace: '  if (await Promise.resolve(true)) return\n',
+      },
+    ],
+    tests: [{ file: 'test/poolers.test.ts', only: /transaction pooler alone/ }],
+  },
+  {
+    guard: 'start: an engine without LISTEN is refused',
+    edits: [
+      {
+        file: 'src/db/listener.ts',
+        find: "        if (failureOf(error) === 'statement') first.reject(new NoListen(codeOf(error)))\n",
+        replace: '',
+      },
+    ],
+    tests: [{ file: 'test/poolers.test.ts', only: /engine without LISTEN/ }],
+  },
+  {
+    guard: 'adopt: the copies in Redis are taken over',
+    edits: [
+      {
+        file: 'src/journal/adopt-copies.ts',
+        find: '    await next.append(name, sealed)\n',
+        replace: '',
+      },
+    ],
+    tests: [{ file: 'test/verify-adopt.test.ts', only: /after a restore/ }],
+  },
+  {
+    guard: 'adopt: generations after the backup are skipped',
+    edits: [
+      {
+        file: 'src/db/adopt.ts',
+        find: '    if (numUpdatedRows !== 1n) return false\n',
+        replace: '    if (numUpdatedRows !== 1n) return false\n    if (known >= 0) return true\n',
+      },
+    ],
+    tests: [{ file: 'test/verify-adopt.test.ts', only: /after a restore/ }],
+  },
+  {
+    guard: 'audit: rows lost in a failover are no tampering',
+    edits: [
+      {
+        file: 'src/audit/sealer.ts',
+        find: '    if (known.timeline > 0 && timeline > known.timeline) return this.#reportLost(known, head)\n',
+        replace: '',
+      },
+    ],
+    tests: [{ file: 'test/failover.test.ts', only: /not taken for tampering/ }],
+  },
+  {
+    guard: 'client certificates: required for everything but probes',
+    edits: [
+      {
+        file: 'src/http/plugins/client-certificates.ts',
+        find: '    if (isCertain || OPEN_PATHS',
+        replace: '    if (!isCertain || OPEN_PATHS',
+      },
+    ],
+    tests: [{ file: 'test/hardening.test.ts', only: /with client certificates/ }],
+  },
+  {
+    guard: 'gap: a database that is older than the journal',
+    edits: [
+      {
+        file: 'src/claims/ledger-age.ts',
+        find: '  return rows[0]?.isBehind === true\n',
+        replace: '  return rows.length > 1\n',
+      },
+    ],
+    tests: [{ file: 'test/verify-adopt.test.ts', only: /backup under the same id/ }],
+  },
+]
