@@ -223,7 +223,7 @@ function subscriptionOf(
   const onAccount = (payload: string) => {
     cache.onAccountsChange()
     const change = parseAccountNotification(payload)
-    if (change !== undefined) responseJournal.reopenAccount(change)
+    if (change !== undefined) responseJournal.reopen(change)
   }
   const onAdopted = () => {
     gap.onGap('adopted')

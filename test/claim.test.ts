@@ -13,7 +13,7 @@ import { releaseUnsent } from '../src/claims/release-unsent.ts'
 import { releaseWithBackoff } from '../src/claims/release-with-backoff.ts'
 import { requireReauth } from '../src/claims/require-reauth.ts'
 import { commitPair } from '../src/pairs/commit-pair.ts'
-import { raiseGenerations } from '../src/pairs/fence.ts'
+import { isOnNewTimeline, raiseGenerations } from '../src/pairs/fence.ts'
 import { tokenAt } from '../src/vault/sealed-places.ts'
 import { query } from './support/database.ts'
 import { createLedger, KEY, type Ledger } from './support/engine.ts'
@@ -392,6 +392,33 @@ t.test('after a gap no generation is used twice, whichever replica repairs it', 
     Array.from({ length: 3 }, () => raiseGenerations(claims, 70, { isCertain: true })),
   )
   t.equal(await lastValue(), 3_000_500, 'one after the other, from the greatest in the table')
+})
+
+t.test('the first commits on a promoted server use no generation twice', async (t) => {
+  const ledger = await createLedger(t)
+  const { databaseUrl, claimContext, commitContext } = ledger
+  const { claims } = claimContext
+  await ledger.addAccount({ ...KEY, accountId: 2 }, -1)
+  t.equal(await isOnNewTimeline(claims), false)
+  const before = await claimDueAccounts(claimContext, 'amocrm', 10)
+  t.equal(before.length, 2)
+  await query(databaseUrl, 'update amo_timeline set timeline = timeline + 1')
+  t.equal(await isOnNewTimeline(claims), true, 'nobody has noticed the failover')
+  const results = await Promise.all(
+    before.map((claim) => commitPair(commitContext, ledger.receivedFor(claim))),
+  )
+  t.match(results, [{ result: 'committed' }, { result: 'committed' }])
+  const rows = await query(databaseUrl, 'select generation::int from amo_tokens order by 1')
+  t.same(
+    rows.map(({ generation }) => generation),
+    [1_000_003, 1_000_004],
+    'the sequence was raised once',
+  )
+  t.equal(await isOnNewTimeline(claims), true, 'other replicas may not have noticed it yet')
+  await query(databaseUrl, `update amo_timeline set "seenAt" = now() - interval '11 seconds'`)
+  t.equal(await isOnNewTimeline(claims), false)
+  await query(databaseUrl, 'update amo_timeline set timeline = null')
+  t.equal(await isOnNewTimeline(claims), false, 'a server that does not show its timeline')
 })
 
 t.test('an attempt keeps its steps: who did what, and when', async (t) => {

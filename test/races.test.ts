@@ -332,6 +332,17 @@ t.test('a failover forgets the commit: the journaled response is committed again
   holds(t, race, 'r1')
 })
 
+t.test('a former primary acknowledges a commit after the failover: committed again', async (t) => {
+  const race = await begin(t)
+  await race.make('A1 due')
+  await race.go('A1', 'A1 commit: acknowledged late')
+  await race.make('A1 commit: acknowledged late', 'failover')
+  await race.make('A1 acknowledgement: arrives')
+  await race.go('A1')
+  holds(t, race, 'r1')
+  t.same(race.world.monitor.sends, ['r0'])
+})
+
 t.test('after a failover nothing is claimed before the journal is committed', async (t) => {
   const race = await begin(t)
   await race.make('A1 due')

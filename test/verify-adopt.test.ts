@@ -208,6 +208,27 @@ t.test(
 )
 
 t.test(
+  'a start just after a failover: other replicas may commit first, no generation is used twice',
+  async (t) => {
+    const stage = await startBrokerWithSandbox(t, { redis: null })
+    const { databaseUrl, sandbox, broker } = stage
+    const before = Number((await stage.row()).generation)
+    await broker.stop()
+    await query(databaseUrl, 'update amo_timeline set timeline = timeline + 1')
+    await stage.makeDue()
+    const redirect = `${broker.publicUrl}/api/v1/integrations/amo-crm/callback`
+    await startBroker(t, { databaseUrl, sandbox, redis: null, env: { AMO_REDIRECT_URI: redirect } })
+    await until(async () => Number((await stage.row()).generation) > before + 1_000_000)
+    const [waited] = await query(
+      databaseUrl,
+      `select extract(epoch from "claimedAt" - "seenAt")::float8 as seconds
+       from amo_refresh_attempts, amo_timeline`,
+    )
+    t.ok(waited?.seconds >= 1.5, `claimed ${waited?.seconds} s after it saw the new timeline`)
+  },
+)
+
+t.test(
   'adopt after a restore: the copies in Redis are found under the old id, no generation is used twice',
   async (t) => {
     const first = await startBrokerWithSandbox(t)

@@ -29,6 +29,7 @@ export class ResponseJournal {
   readonly #copyFailure = new FailureChange()
   readonly #readFailure = new FailureChange()
   readonly #onDisk = new NamesOnDisk()
+  #timesReopened = 0
 
   /** `isFlushedFirst`: the database never flushes, so a commit waits for the journal's flush. */
   constructor(
@@ -193,19 +194,19 @@ export class ResponseJournal {
   }
 
   /**
-   * Opens all responses on this disk again. To be called after a gap in the notifications, which
-   * may have been a failover.
+   * Opens the responses on this disk again: all after a gap in the notifications (perhaps a failover),
+   * or those of an account that was added, removed or moved: nobody may be entitled to them any more.
    */
-  reopen(): void {
-    this.#onDisk.reopenAll()
+  reopen(key?: AccountKey): void {
+    if (key === undefined) {
+      this.#timesReopened += 1
+      this.#onDisk.reopenAll()
+    } else this.#onDisk.reopen(key)
   }
 
-  /**
-   * Opens the responses of an account that was added, removed or moved: nobody may be entitled to
-   * them any more.
-   */
-  reopenAccount(key: AccountKey): void {
-    this.#onDisk.reopen(key)
+  /** Grows with each gap. A commit that began before it may have been forgotten (T15). */
+  get timesReopened() {
+    return this.#timesReopened
   }
 
   /** Returns the newest attempt of an account whose response is on this disk; 0: none is. */
@@ -213,7 +214,6 @@ export class ResponseJournal {
     return Math.max(0, ...Array.from(this.#onDisk.of(key), ({ attemptId }) => attemptId))
   }
 
-  /** The number of open responses on this disk. */
   get openCount(): number {
     return this.#onDisk.openCount
   }

@@ -38,6 +38,7 @@ export async function storeImported(
 ): Promise<ImportResult> {
   await sql`select set_config('synchronous_commit', 'on', true)`.execute(trx)
   const { integration, accountId, domain } = imported
+  const generation = await nextGeneration(trx)
   await releaseDomain(trx, { integration, accountId, domain })
   const displaced = await lockDisplaced(commitContext.keyRing, trx, imported)
   const row = await trx
@@ -53,7 +54,7 @@ export async function storeImported(
   if (isSame && row.status === 'active' && row.shadow === imported.shadow) return 'unchanged'
   if (row !== undefined && ifGeneration === undefined) throw exists(imported, row, isSame)
   if (ifGeneration !== row?.generation) throw moved(row?.generation)
-  const fields = await fieldsOf(commitContext, trx, imported, fingerprint)
+  const fields = fieldsOf(commitContext, imported, fingerprint, generation)
   const now = sql<Date>`clock_timestamp()`
   if (row === undefined) {
     const inserted = await trx
@@ -75,14 +76,13 @@ export async function storeImported(
   return 'replaced'
 }
 
-async function fieldsOf(
+function fieldsOf(
   { keyRing, clock }: CommitContext,
-  trx: Transaction<Tables>,
   imported: Imported,
   fingerprint: string | null,
+  generation: number,
 ) {
   const { accessToken, refreshToken, issuedAt, expiresAt, isAccessDead } = imported
-  const generation = await nextGeneration(trx)
   const at = { integration: imported.integration, accountId: imported.accountId, generation }
   const now = sql<Date>`clock_timestamp()`
   const lifetimeSeconds = (expiresAt.getTime() - issuedAt.getTime()) / 1000

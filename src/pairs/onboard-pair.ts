@@ -39,9 +39,9 @@ export async function storeOnboarded(
   account: Onboarded,
 ): Promise<Stored> {
   const { integration, accountId, domain, pair, isExpected } = account
+  const generation = await nextGeneration(trx)
   await releaseDomain(trx, account)
   const displaced = await lockDisplaced(commitContext.keyRing, trx, account)
-  const generation = await nextGeneration(trx)
   const at = { integration, accountId, generation }
   const plan = planRefresh(account.sentAtMs, pair.lifetimeSeconds, commitContext.clock.random())
   const fields = {

@@ -43,6 +43,8 @@ export async function commitOnce(
 ): Promise<CommitResult> {
   const { process, responseJournal } = context
   const { log } = process
+  const before = responseJournal.timesReopened
+  const hadGap = () => responseJournal.timesReopened !== before
   await responseJournal.beforeCommit(received)
   failpoint('committing', received)
   const result = await inSpan(
@@ -54,7 +56,7 @@ export async function commitOnce(
   failpoint('committed', received)
   log[LEVELS[result.result]]({ ...logFields(received), ...result }, 'refreshed token pair stored')
   // Not waited for: nobody who wants the new token waits for a disk.
-  const tidied = tidyJournal(context, received, result)
+  const tidied = tidyJournal(context, received, result, hadGap)
   process.inFlight.track(tidied.then(() => failpoint('tidied', received)))
   return result
 }
@@ -121,13 +123,19 @@ export function commitLateResponse(
   inFlight.track(committed.catch((err) => log.error({ err }, 'late response not committed')))
 }
 
-/** Updates the journal after a commit. A failure here does no harm. */
+/**
+ * Updates the journal after a commit. A failure here does no harm. Changes nothing after a gap that
+ * opened since the commit began: a former primary may have taken the commit, and the repair of the
+ * gap needs the response (T15).
+ */
 async function tidyJournal(
   { responseJournal, provider, process }: RefreshContext,
   received: ReceivedPair,
   { result }: CommitResult,
+  hadGap: () => boolean,
 ): Promise<void> {
   try {
+    if (hadGap()) return
     if (result === 'removed')
       return await responseJournal.forgetOlder(received, received.generation + 1)
     if (result === 'replaced') return await responseJournal.forget(received)
@@ -136,7 +144,7 @@ async function tidyJournal(
     await responseJournal.markSettled(received)
     if (result !== 'committed') return
     // A power loss may take a response that is not flushed yet. Then the one before it is the last.
-    if (await responseJournal.flushed(received))
+    if ((await responseJournal.flushed(received)) && !hadGap())
       await responseJournal.forgetOlder(received, received.generation)
     await provider.credentials.recordError(received.integration, null)
   } catch (err) {

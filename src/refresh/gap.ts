@@ -2,18 +2,18 @@ import { sql } from 'kysely'
 import { logFields } from '../claims/claim.ts'
 import { isBehind } from '../claims/ledger-age.ts'
 import { FailureChange } from '../lib/failure-change.ts'
-import { raiseGenerations } from '../pairs/fence.ts'
+import { isOnNewTimeline, raiseGenerations } from '../pairs/fence.ts'
 import { pairOfResponse, type ReceivedPair } from '../pairs/received-pair.ts'
 import { commitOnce } from './commit.ts'
 import { commitParked } from './commit-parked.ts'
 import type { RefreshContext } from './context.ts'
 
 /**
- * Why commits may have been forgotten. `started`: this process was away. `reconnected`: LISTEN
- * began anew, perhaps on another server. `timeline`, `system`: PostgreSQL was promoted or replaced.
- * `adopted`: the database was bound to this deployment, so it may be a restored one.
+ * Why commits may have been forgotten. `started`: this process was away, perhaps during a failover.
+ * `reconnected`: LISTEN began anew, perhaps on another server. `timeline`: PostgreSQL was promoted
+ * or replaced. `adopted`: the database was bound to this deployment, so it may be a restored one.
  */
-export type GapKind = 'started' | 'reconnected' | 'timeline' | 'system' | 'adopted'
+export type GapKind = 'started' | 'reconnected' | 'timeline' | 'adopted'
 
 const RETRY_MS = 500
 const MAX_ATTEMPTS = 5
@@ -33,6 +33,8 @@ export class Gap {
   readonly #context: RefreshContext
   /** Failed commits by the id of their attempt. */
   readonly #attempts = new Map<number, number>()
+  /** That of the last gap. */
+  #kind: GapKind = 'started'
   #opened = 0
   #repaired = 0
 
@@ -50,16 +52,18 @@ export class Gap {
     const { responseJournal, process } = this.#context
     responseJournal.reopen()
     const isFirst = !this.isOpen
+    this.#kind = kind
     this.#opened += 1
-    if (isFirst) process.inFlight.track(this.#repairAll(kind))
+    if (isFirst) process.inFlight.track(this.#repairAll())
   }
 
   /** Repairs until no gap has opened meanwhile. */
-  async #repairAll(kind: GapKind): Promise<void> {
+  async #repairAll(): Promise<void> {
     const { clock } = this.#context.claimContext
     const failure = new FailureChange()
     while (this.isOpen) {
       const opened = this.#opened
+      const kind = this.#kind
       try {
         const isCertain = await this.#repair(kind)
         if (isCertain) await clock.sleep(OTHERS_MS)
@@ -80,7 +84,8 @@ export class Gap {
     const known = await responseJournal.greatest().catch(() => ({ generation: 0, attemptId: 0 }))
     const isRestored = kind === 'started' && (await isBehind(claimContext.claims, known.attemptId))
     if (isRestored) process.log.warn(known, 'the database is older than the journal')
-    const isCertain = kind !== 'started' || isRestored
+    const isCertain =
+      kind !== 'started' || isRestored || (await isOnNewTimeline(claimContext.claims))
     await raiseGenerations(claimContext.claims, known.generation, { isCertain })
     const committed = await this.#commitFitting()
     await commitParked(this.#context)

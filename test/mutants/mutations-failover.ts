@@ -1,5 +1,8 @@
 import type { Mutation } from './mutation.ts'
 
+const claimTest = (only: RegExp) => [{ file: 'test/claim.test.ts', only }]
+const race = (only: RegExp) => [{ file: 'test/races.test.ts', only }]
+
 /** What a failover, a restore and servers of other kinds need. */
 export const FAILOVER_MUTATIONS: Mutation[] = [
   {
@@ -151,5 +154,38 @@ export const FAILOVER_MUTATIONS: Mutation[] = [
       },
     ],
     tests: [{ file: 'test/verify-adopt.test.ts', only: /backup under the same id/ }],
+  },
+  {
+    guard: 'a start just after a failover leaves the others their time',
+    edits: [
+      {
+        file: 'src/refresh/gap.ts',
+        find: "      kind !== 'started' || isRestored || (await isOnNewTimeline(claimContext.claims))\n",
+        replace: "      kind !== 'started' || (isRestored && isOnNewTimeline.length > 0)\n",
+      },
+    ],
+    tests: [{ file: 'test/verify-adopt.test.ts', only: /a start just after a failover/ }],
+  },
+  {
+    guard: 'a commit from before a gap marks nothing',
+    edits: [
+      {
+        file: 'src/refresh/commit.ts',
+        find: '    if (hadGap()) return\n',
+        replace: '',
+      },
+    ],
+    tests: race(/acknowledges a commit after the failover/),
+  },
+  {
+    guard: 'the first commit on a promoted server raises the generations',
+    edits: [
+      {
+        file: 'src/pairs/fence.ts',
+        find: 'select amo_next_generation() as generation',
+        replace: "select nextval('amo_generation') as generation",
+      },
+    ],
+    tests: claimTest(/first commits on a promoted server/),
   },
 ]

@@ -65,8 +65,8 @@ export const JOURNAL_MUTATIONS: Mutation[] = [
     edits: [
       {
         file: STORE,
-        find: '    if (await responseJournal.flushed(received))\n',
-        replace: '',
+        find: '    if ((await responseJournal.flushed(received)) && !hadGap())\n',
+        replace: '    if (!hadGap())\n',
       },
     ],
     tests: race(/a response that is not flushed/),

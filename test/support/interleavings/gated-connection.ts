@@ -12,7 +12,8 @@ const CHANGES = /insert|update|delete/
 /**
  * A database connection of one actor. Each statement that touches accounts or attempts, and each
  * commit, waits for the schedule. It may fail before it is carried out, or be carried out without
- * an acknowledgement. Then the connection is broken.
+ * an acknowledgement. Then the connection is broken. The acknowledgement of a commit may also arrive
+ * later, even after the server was replaced.
  */
 export class GatedConnection implements DatabaseConnection {
   readonly #real: pg.PoolClient
@@ -64,11 +65,23 @@ export class GatedConnection implements DatabaseConnection {
         return ending.reject(error instanceof Error ? error : new Error('failed'))
       }
     }
-    return [
+    const acknowledgeLate = async () => {
+      if (this.#isBroken) return lose()
+      const result = await this.#execute<R>(text, values)
+      const late = this.#actor.stand<void>('acknowledgement', ({ resolve }) => [
+        { name: 'arrives', weight: 10, make: () => resolve() },
+      ])
+      await late
+      ending.resolve(result)
+    }
+    const moves: Move[] = [
       { name: 'done', weight: 20, make: () => void execute(true) },
       { name: 'failed', weight: 1, fault: 'database', make: lose },
       { name: 'unacknowledged', weight: 1, fault: 'database', make: () => void execute(false) },
     ]
+    if (text !== 'commit') return moves
+    const make = () => void acknowledgeLate().catch(lose)
+    return [...moves, { name: 'acknowledged late', weight: 1, fault: 'database', make }]
   }
 
   async #execute<R>(text: string, values: readonly unknown[]): Promise<QueryResult<R>> {
