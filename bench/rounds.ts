@@ -7,7 +7,7 @@ const WARM_UP_SECONDS = 3
 /** Linux counts processor time in hundredths of a second. */
 const TICK_MICROS = 10_000
 
-/** Of one side in one round. `cpuMicros` is the server's processor time for one response. */
+/** The result of one side in one round. `cpuMicros`: the server's processor time per response. */
 interface SideMeasured extends Measured {
   cpuMicros: number
 }

@@ -51,9 +51,9 @@ const token: AmoToken = await broker.getToken('demo', { minTtlSeconds: 60, signa
 const text: string = token.accessToken + token.apiUrl + token.expiresAt.toISOString() + token.generation
 const ok: boolean = (await broker.fetchFor('demo')('/api/v4/leads')).ok
 const code: string = new AmoTokenError(text + ok, { code: 'timeout', status: 0 }).code
-// @ts-expect-error the options are typed
+// @ts-expect-error: the options are typed
 new AmoTokenClient({ url: 1, key: code })
-// @ts-expect-error a token is read-only
+// @ts-expect-error: a token is read-only
 token.generation = 1
 export const onEvent = (event: AmoTokenEvent) => event.type === 'reported' && event.generation
 `,

@@ -6,7 +6,7 @@ import type { Part } from './part.ts'
 
 const ACCOUNTS = 100
 const CONSOLES = 10
-/** What an open page does by itself (src/http/console/live.ts). */
+/** An open page asks for changes at this interval (src/http/console/live.ts). */
 const POLL_MS = 5_000
 const PAGES = ['/console', '/console/accounts']
 const PAIRS = 24

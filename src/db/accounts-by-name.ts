@@ -4,10 +4,10 @@ import type { Tables } from './tables.ts'
 /** More than there are integrations that one name could fit. */
 export const MAX_ACCOUNTS_OF_NAME = 20
 
-/** What a name can be. */
+/** The kinds of names that an account has. */
 type NameKind = 'id' | 'domain' | 'subdomain'
 
-/** What a name is, and the value that the column is compared with. */
+/** A name's kind, and the value to compare the column with. */
 type NameCondition =
   | { kind: 'id'; value: number }
   | { kind: Exclude<NameKind, 'id'>; value: string }

@@ -32,7 +32,7 @@ const VALIDATION = {
   coerceTypes: true,
   // With strict numbers, `?before=1e999` is Infinity and passes the maximum that every number has.
   strictNumbers: false,
-  // Compiling the schema of schemas would take a tenth of the processor time of a start. Our builder
+  // Compiling the schema of schemas would take a tenth of a start's processor time. Our builder
   // makes valid schemas, and Ajv still refuses unknown keywords.
   meta: false,
   validateSchema: false,

@@ -194,8 +194,8 @@ export class ResponseJournal {
   }
 
   /**
-   * Opens the responses on this disk again: all after a gap in the notifications (perhaps a failover),
-   * or those of an account that was added, removed or moved: nobody may be entitled to them any more.
+   * Opens the responses on this disk again: all after a gap in the notifications, or those of an
+   * account that was added, removed or moved, because nobody may be entitled to them any more.
    */
   reopen(key?: AccountKey): void {
     if (key === undefined) {

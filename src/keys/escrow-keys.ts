@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { Tables } from '../db/tables.ts'
 
-/** A change that waits for longer shows that the escrow is behind. Healthy ones wait for a second. */
+/** A change that waits for longer shows that the escrow is behind. Usually it is one second. */
 const BEHIND_SECONDS = 60
 
 /** Returns the id of the newest change that is not in the escrow yet; 0: there is none. */

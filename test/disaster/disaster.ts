@@ -16,7 +16,7 @@ const WITHOUT_MS = 5_000
 const BEHIND_PERCENT = 3
 
 /**
- * Loses the database under load and restores it from a dump of before, in which every refresh token
+ * Loses the database under load and restores it from an earlier dump, in which every refresh token
  * is spent, and from an escrow that lacks the last seconds. Returns the number of accounts that need
  * a new consent.
  */

@@ -16,8 +16,8 @@ export interface BrokerWithSandbox {
   sandbox: TestSandbox
   databaseUrl: string
   /**
-   * Generation of the account "demo" when it was connected. It is not always 1: after a gap in LISTEN
-   * the generations go on a million higher. 0 when no account was connected.
+   * Generation of the account "demo" when it was connected. It is not always 1: after a gap in
+   * LISTEN the generations go on a million higher. 0 when no account was connected.
    */
   connectedAs: number
   /** Makes the token of one account due for a refresh, or of all accounts. Does not wait for it. */

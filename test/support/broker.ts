@@ -96,7 +96,7 @@ export interface BrokerOptions {
   isReady?: (log: string) => boolean
   args?: string[]
   /**
-   * Runs the broker as a process of its own, which takes about two seconds of processor time. A test
+   * Runs the broker as a process of its own, which takes two seconds of processor time. A test
    * needs this when it kills the broker, sends it a signal or reads its exit code, examines its
    * whole output, or when replicas have to race. It is the default for embedded storage and for
    * brokers with arguments or with options for Node.

@@ -8,8 +8,8 @@ import type { TeardownScope } from '../support/teardown-scope.ts'
 const run = promisify(execFile)
 
 /**
- * Unpacks the broker as it was at a tag or commit, with the packages of its own lock file, so that a
- * replica can run it. Needs git and the npm registry. Returns its folder.
+ * Unpacks the broker as it was at a tag or commit, with the packages of its own lock file, so that
+ * a replica can run it. Needs git and the npm registry. Returns its folder.
  */
 export async function unpackVersion(
   scope: TeardownScope,

@@ -13,8 +13,8 @@ export interface Served {
   /** Until the last of those was served. */
   slowestLateMs: number
   /**
-   * Another fault stopped or killed a replica meanwhile. Until its lease is over, and PostgreSQL has
-   * ended its transactions (4 s), it stands in the way of accounts that no other replica can refresh.
+   * Another fault stopped or killed a replica meanwhile. Until its lease is over, and PostgreSQL
+   * has ended its transactions (4 s), no other replica can refresh the accounts that it claimed.
    */
   wasDisturbed: boolean
 }

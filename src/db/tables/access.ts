@@ -3,7 +3,7 @@ import type { GeneratedTime } from './generated-time.ts'
 
 export type Role = 'reader' | 'monitor' | 'operator'
 
-/** What a client may read: one account, or every account of the integration (`accountId` null). */
+/** A client's permission to read one account, or all of the integration (`accountId` null). */
 export interface Grant {
   integration: string
   accountId: number | null
@@ -27,7 +27,7 @@ export interface Identity {
   keyHash: string | null
 }
 
-/** Who may call the broker: clients, and sessions of the console. */
+/** Callers of the broker: clients, and sessions of the console. */
 export interface AccessTables {
   amo_clients: {
     name: string

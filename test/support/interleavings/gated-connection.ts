@@ -12,8 +12,8 @@ const CHANGES = /insert|update|delete/
 /**
  * A database connection of one actor. Each statement that touches accounts or attempts, and each
  * commit, waits for the schedule. It may fail before it is carried out, or be carried out without
- * an acknowledgement. Then the connection is broken. The acknowledgement of a commit may also arrive
- * later, even after the server was replaced.
+ * an acknowledgement. Then the connection is broken. The acknowledgement of a commit may also
+ * arrive later, even after the server was replaced.
  */
 export class GatedConnection implements DatabaseConnection {
   readonly #real: pg.PoolClient
