@@ -103,11 +103,11 @@ const name = ({ integration, accountId }: AccountState) => `${integration}/${acc
 
 t.test('GET /accounts: every filter, order and page is right', async (t) => {
   const { db } = await openFleet()
-  const read = async (filter: Filter, limit: number): Promise<AccountState[]> => {
+  const read = async (filter: Filter, limit: number, maxCollected?: number) => {
     const all: AccountState[] = []
     let after: Position | undefined
     do {
-      const page = await findAccounts(db, { ...filter, after }, limit)
+      const page = await findAccounts(db, { ...filter, after }, limit, maxCollected)
       t.ok(page.accounts.length <= limit)
       all.push(...page.accounts)
       after = page.next
@@ -117,13 +117,13 @@ t.test('GET /accounts: every filter, order and page is right', async (t) => {
   const everything = await read({}, 1_000)
   t.equal(everything.length, 900)
 
-  const check = async (filter: Filter, limit = 37) => {
-    const found = await read(filter, limit)
+  const check = async (filter: Filter, limit = 37, maxCollected?: number) => {
+    const found = await read(filter, limit, maxCollected)
     const wanted = sorted(
       everything.filter((account) => fits(account, filter)),
       filter.order,
     )
-    t.same(found.map(name), wanted, JSON.stringify({ ...filter, limit }))
+    t.same(found.map(name), wanted, JSON.stringify({ ...filter, limit, maxCollected }))
     return wanted.length
   }
 
@@ -162,6 +162,11 @@ t.test('GET /accounts: every filter, order and page is right', async (t) => {
     for (const q of ['%', '_', '\\', "'", ':*', '& |', 'q%', '<x>']) t.equal(await check({ q }), 0)
     const { accounts } = await findAccounts(db, { q: 'https://shop-1000007.amocrm.ru/leads?x' }, 5)
     t.match(accounts, [{ accountId: 1_000_007 }], 'an address from the browser')
+    for (const maxCollected of [1, 50]) {
+      t.equal(await check({ q: '10002' }, 37, maxCollected), 100, 'ids from their ranges')
+      t.equal(await check({ q: '1' }, 400, maxCollected), 900)
+      t.equal(await check({ q: 'shop-10001' }, 37, maxCollected), 100, 'the list is walked')
+    }
     t.equal(await check({ q: 'shop', status: 'pending', order: 'expiry' }), 180)
   })
 
@@ -192,10 +197,12 @@ t.test('GET /accounts: every filter, order and page is right', async (t) => {
           ...maybe('isShadow', [true, false]),
           ...maybe('isPaused', [true, false]),
           ...maybe('order', ACCOUNT_ORDERS),
-          ...maybe('q', ['shop-10001', '100002', 'acme']),
+          ...maybe('q', ['shop-10001', '100002', 'acme', '100', '10000']),
           ...(random(3) === 0 ? { grants: pick([grants, grants.slice(1), []]) ?? [] } : {}),
         },
         1 + random(120),
+        // Ids are read from their ranges, or the list is walked.
+        pick([undefined, 50, 1]),
       )
     }
   })

@@ -3,7 +3,7 @@ import type { Grant } from '../db/tables/access.ts'
 import type { AccountStatus } from '../db/tables/accounts.ts'
 import type { AccountKey } from '../lib/account-key.ts'
 import { type EndingCode, endingKeys } from './expiry-watch.ts'
-import type { Search } from './search.ts'
+import type { Search, SearchPlan } from './search.ts'
 
 /** Orders of a list. Each ends with integration and account id. */
 export const ACCOUNT_ORDERS = ['account', 'next_refresh', 'expiry'] as const
@@ -44,27 +44,41 @@ export function sortColumn(order: AccountOrder = 'account'): RawBuilder<Date> | 
 
 /**
  * Selects keys for a list, with `sort`. Without a set, ranges of an index are merged: one for each
- * integration and status (or failure), so that every page costs the same. `search` and `set` narrow
- * the list.
+ * integration and status (or failure), so that every page costs the same. `search`, found by its
+ * `plan`, narrows the list.
  */
 export function listKeys(
   filter: AccountFilter,
   limit: number,
   search?: Search,
-  isCollected = false,
+  plan?: SearchPlan,
 ): RawBuilder<unknown> {
-  const { grants, warning } = filter
+  const { warning } = filter
   const fits = search === undefined ? [] : [search.fits]
   if (warning !== undefined) return keysOfSet(filter, limit, endingKeys(warning), fits)
-  if (search !== undefined && isCollected) return keysOfSet(filter, limit, search.keys, [])
-  if (grants === undefined) return keysOfRanges(filter, limit, fits, undefined)
-  const whole = grants.filter(({ accountId }) => accountId === null)
-  return sql`(${keysOfRanges(
-    filter,
-    limit,
-    fits,
-    whole.map(({ integration }) => integration),
-  )})
+  if (search !== undefined && plan === 'collected') {
+    return keysOfSet(filter, limit, search.keys, [])
+  }
+  if (search !== undefined && plan === 'by_id') {
+    return sql`(${rangesOrGranted(filter, limit, fits, search.idRanges)})
+      union (${keysOfSet(filter, limit, search.keysByName, [])})`
+  }
+  return rangesOrGranted(filter, limit, fits)
+}
+
+/** Selects from the ranges that the caller may read. `idRanges`: instead of what fits by its id. */
+function rangesOrGranted(
+  filter: AccountFilter,
+  limit: number,
+  fits: RawBuilder<boolean>[],
+  idRanges?: RawBuilder<unknown>,
+): RawBuilder<unknown> {
+  const { grants } = filter
+  if (grants === undefined) return keysOfRanges(filter, limit, fits, undefined, idRanges)
+  const whole = grants
+    .filter(({ accountId }) => accountId === null)
+    .map(({ integration }) => integration)
+  return sql`(${keysOfRanges(filter, limit, fits, whole, idRanges)})
     union (${keysOfSet(filter, limit, singleKeys(grants), fits)})`
 }
 
@@ -73,6 +87,7 @@ function keysOfRanges(
   limit: number,
   fits: RawBuilder<boolean>[],
   integrations: string[] | undefined,
+  idRanges: RawBuilder<unknown> | undefined,
 ): RawBuilder<unknown> {
   const { status, integration, error, order = 'account', after } = filter
   const sort = sortColumn(order)
@@ -93,10 +108,11 @@ function keysOfRanges(
     ...(error !== undefined && status !== undefined ? [sql`t.status = ${status}`] : []),
     ...(after === undefined ? [] : [isAfter(after, sort)]),
     ...flagsOf(filter),
-    ...fits,
+    ...(idRanges === undefined ? fits : [sql`t."accountId" >= r.low and t."accountId" < r.high`]),
   ]
+  const ranges = idRanges === undefined ? sql`` : sql`cross join (${idRanges}) r`
   return sql`
-    select k.* from amo_integrations i ${dimension}
+    select k.* from amo_integrations i ${dimension} ${ranges}
     cross join lateral (
       select t.integration, t."accountId", ${sort ?? sql`null::timestamptz`} as sort
       from amo_tokens t where ${and(conditions)}

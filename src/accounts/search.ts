@@ -2,52 +2,82 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { Tables } from '../db/tables.ts'
 import { prefixQuery } from './label-words.ts'
 
-/** Up to this number of fits, all are collected and sorted. Beyond, the list is walked in order. */
 const MAX_COLLECTED = 5_000
+/** Account ids have fewer digits: they are safe integers. */
+const MAX_DIGITS = 16
 
 /**
  * What somebody searches for: the beginning of an id, of a domain or of the words of a label. Uses
  * what every PostgreSQL and PGlite have.
  */
 export interface Search {
+  maxCollected: number
   /** Condition on the row `t` of `amo_tokens`. */
   fits: RawBuilder<boolean>
   /** Selects the keys of the accounts that fit, each way with its own index. */
   keys: RawBuilder<unknown>
+  /** The same without those that fit by their id. */
+  keysByName: RawBuilder<unknown>
+  /** Selects the ranges of ids that begin with these digits; undefined: not digits. */
+  idRanges: RawBuilder<unknown> | undefined
 }
 
-/** Parses the text of a search: an address of the account in the browser is a domain. */
-export function parseSearch(text: string): Search {
+/**
+ * How the accounts that fit are found in the order of a list. `collected`: all of them are sorted.
+ * `by_id`: from the ranges of ids, and the others are sorted. `walked`: the list is read until
+ * enough fit.
+ */
+export type SearchPlan = 'collected' | 'by_id' | 'walked'
+
+/**
+ * Parses the text of a search: an address of the account in the browser is a domain. Up to
+ * `maxCollected` fits are collected and sorted.
+ */
+export function parseSearch(text: string, maxCollected = MAX_COLLECTED): Search {
   const wanted = text.trim().toLowerCase()
   const host = /^https?:\/\/([^/?#]+)/.exec(wanted)?.[1] ?? wanted
   const like = `${host.replaceAll(/[\\%_]/g, '\\$&')}%`
   const words = prefixQuery(wanted)
   const byLabel = sql`words @@ ${words}::tsquery`
-  const ways = [
-    /^\d+$/.test(host) ? sql<boolean>`t."accountId"::text like ${like}` : undefined,
-    sql<boolean>`t.domain like ${like}`,
-  ].filter((way) => way !== undefined)
+  const byId = /^\d+$/.test(host) ? [sql<boolean>`t."accountId"::text like ${like}`] : []
+  const byDomain = sql<boolean>`t.domain like ${like}`
   const inLabels = sql<boolean>`exists (select from amo_account_labels l
     where l.integration = t.integration and l."accountId" = t."accountId" and ${byLabel})`
-  const limit = sql`limit ${MAX_COLLECTED + 1}`
-  const parts = [
-    ...ways.map(
-      (way) => sql`(select integration, "accountId" from amo_tokens t where ${way} ${limit})`,
-    ),
-    ...(words === ''
-      ? []
-      : [sql`(select integration, "accountId" from amo_account_labels where ${byLabel} ${limit})`]),
-  ]
+  const limit = sql`limit ${maxCollected + 1}`
+  const keysOf = (way: RawBuilder<boolean>) =>
+    sql`(select integration, "accountId" from amo_tokens t where ${way} ${limit})`
+  const keysOfLabels = sql`(select integration, "accountId" from amo_account_labels
+    where ${byLabel} ${limit})`
+  const keysByName = [keysOf(byDomain), ...(words === '' ? [] : [keysOfLabels])]
+  const ways = [...byId, byDomain, ...(words === '' ? [] : [inLabels])]
   return {
-    fits: sql<boolean>`(${sql.join(words === '' ? ways : [...ways, inLabels], sql` or `)})`,
-    keys: sql.join(parts, sql` union `),
+    maxCollected,
+    fits: sql<boolean>`(${sql.join(ways, sql` or `)})`,
+    keys: sql.join([...byId.map(keysOf), ...keysByName], sql` union `),
+    keysByName: sql.join(keysByName, sql` union `),
+    idRanges: byId.length === 0 ? undefined : idRangesOf(host),
   }
 }
 
-/** Returns whether so few accounts fit that they can be collected and sorted. */
-export async function isNarrow(db: Kysely<Tables>, { keys }: Search): Promise<boolean> {
-  const { rows } = await sql<{ count: number }>`
-    select count(*)::int as count from (select from (${keys}) k limit ${MAX_COLLECTED + 1}) k
-  `.execute(db)
-  return (rows[0]?.count ?? 0) <= MAX_COLLECTED
+function idRangesOf(digits: string): RawBuilder<unknown> {
+  const first = sql`${digits}::numeric`
+  return sql`select (${first} * 10::numeric ^ more)::bigint as low,
+      ((${first} + 1) * 10::numeric ^ more)::bigint as high
+    from generate_series(0, ${MAX_DIGITS - digits.length}::int) more`
+}
+
+/** Chooses the plan of a search by how many accounts fit. `isById`: the list is ordered by id. */
+export async function planSearch(
+  db: Kysely<Tables>,
+  { keys, keysByName, idRanges, maxCollected }: Search,
+  { isById }: { isById: boolean },
+): Promise<SearchPlan> {
+  const areFew = async (some: RawBuilder<unknown>) => {
+    const { rows } = await sql<{ count: number }>`
+      select count(*)::int as count from (select from (${some}) k limit ${maxCollected + 1}) k
+    `.execute(db)
+    return (rows[0]?.count ?? 0) <= maxCollected
+  }
+  if (await areFew(keys)) return 'collected'
+  return isById && idRanges !== undefined && (await areFew(keysByName)) ? 'by_id' : 'walked'
 }
