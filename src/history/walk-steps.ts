@@ -20,7 +20,7 @@ export interface Walk {
   isAlive: boolean
   /** When a pair was put into the row under this attempt. */
   committedMs: number | undefined
-  /** Ends of the attempt, each with the result of the probe before it. */
+  /** Ends of the attempt that did not revive the account, each with the probe's result before it. */
   ends: { atMs: number; probed: string | undefined }[]
   /**
    * An older version wrote the steps, without probes. What it had proved is not known.
@@ -80,7 +80,7 @@ class Walker {
         break
       case 'finished':
         if (step.result === 'revived') this.#walk.isAlive = true
-        this.#walk.ends.push({ atMs, probed: this.#probed })
+        else this.#walk.ends.push({ atMs, probed: this.#probed })
         this.#isOver = true
         break
       case 'committed':

@@ -37,7 +37,8 @@ export async function play(lane: Lane, { faults, choices }: Schedule): Promise<R
   if (violations.length === 0) await comeToRest(world)
   for (const { replica } of world.slots) replica?.actor.die()
   await lane.quiet()
-  violations.push(...(await historyViolations(lane)))
+  const hadFailover = world.trace.some((move) => move.startsWith('failover'))
+  violations.push(...(await historyViolations(lane, { hadFailover })))
   return { violations, trace: world.trace, sends: sends.length }
 }
 
