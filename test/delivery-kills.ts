@@ -4,6 +4,7 @@ import { DELIVERY_STEPS, EVENT_STEPS } from '../src/lib/failpoint.ts'
 import { startBroker } from './support/broker.ts'
 import { createDatabase, query } from './support/database.ts'
 import { emit, makeEndpoint, PRIVATE, untilDeliveries } from './support/endpoints.ts'
+import { freePorts } from './support/ports.ts'
 import { startReceiver } from './support/receivers.ts'
 import { findServices } from './support/services.ts'
 import { type TeardownScope, withTeardown } from './support/teardown-scope.ts'
@@ -36,8 +37,11 @@ await withTeardown((scope) => run(scope, Number(values.points)))
 async function run(scope: TeardownScope, points: number): Promise<void> {
   const databaseUrl = await createDatabase(scope)
   const receiver = await startReceiver(scope)
+  const [internal = 0, open = 0] = await freePorts(2)
+  const ports: [number, number] = [internal, open]
   const first = await startBroker(scope, {
     databaseUrl,
+    ports,
     env: { ...PRIVATE, CONSOLE_URL },
     ownProcess: true,
   })
@@ -47,7 +51,7 @@ async function run(scope: TeardownScope, points: number): Promise<void> {
   for (let point = 0; point < points; point += 1) {
     const step = STEPS[point % STEPS.length] ?? 'delivery_claimed'
     const passes = 1 + (Math.floor(point / STEPS.length) % MOST_PASSES)
-    const died = killAt(scope, databaseUrl, step, passes)
+    const died = killAt(scope, { databaseUrl, ports }, step, passes)
     let isDead = false
     died.finally(() => {
       isDead = true
@@ -62,7 +66,10 @@ async function run(scope: TeardownScope, points: number): Promise<void> {
     await died
     if ((point + 1) % 20 === 0) console.log(`${point + 1} kills`)
   }
-  await startBroker(scope, { databaseUrl, env: { ...PRIVATE, CONSOLE_URL }, ownProcess: true })
+  await startBroker(scope, {
+    ...{ databaseUrl, ports, ownProcess: true },
+    env: { ...PRIVATE, CONSOLE_URL },
+  })
   await untilDeliveries(databaseUrl, 'hook', (rows) => {
     return rows.length === emitted.size && rows.every(({ state }) => state === 'delivered')
   })
@@ -92,12 +99,12 @@ async function run(scope: TeardownScope, points: number): Promise<void> {
 /** Starts a broker that dies at a step, and waits for its death. */
 async function killAt(
   scope: TeardownScope,
-  databaseUrl: string,
+  { databaseUrl, ports }: { databaseUrl: string; ports: [number, number] },
   step: string,
   passes: number,
 ): Promise<void> {
   const end = await startBroker(scope, {
-    ...{ databaseUrl, ownProcess: true, isReady: () => false },
+    ...{ databaseUrl, ports, ownProcess: true, isReady: () => false },
     env: {
       ...PRIVATE,
       CONSOLE_URL,
