@@ -17,6 +17,8 @@ const { SCHEDULES, SCHEDULE_SEED, SCHEDULE_PATH } = process.env
  */
 const LANES = SCHEDULE_PATH === undefined ? 2 : 1
 const MAX_MOVES = 160
+/** A long run prints its progress after this number of schedules. */
+const PROGRESS = 500
 
 const schedules = fc.record({
   faults: fc.integer({ min: 0, max: ALL_FAULTS }),
@@ -39,6 +41,8 @@ t.test(
         counts.moves += trace.length
         counts.sends += sends
         if (violations.length > 0) throw new Error([...violations, ...trace].join('\n'))
+        if (SCHEDULES !== undefined && counts.schedules % PROGRESS === 0)
+          process.stderr.write(`${counts.schedules} schedules\n`)
       })
       return await fc.check(property, {
         seed: seed + lane,
