@@ -4,6 +4,14 @@ import type { Rule } from './finding.ts'
 
 type Step = Attempt['steps'][number]
 
+/** Results of an end that cannot make the account `reauth_required`. */
+const KEEPS_STATUS: ReadonlySet<string> = new Set([
+  'not_sent',
+  'superseded',
+  'postponed',
+  'revived',
+])
+
 /** A broken rule within one attempt. */
 interface Problem {
   rule: Rule
@@ -20,7 +28,7 @@ export interface Walk {
   isAlive: boolean
   /** When a pair was put into the row under this attempt. */
   committedMs: number | undefined
-  /** Ends of the attempt that did not revive the account, each with the probe's result before it. */
+  /** Ends that may have made the account `reauth_required`, each with the probe's result before. */
   ends: { atMs: number; probed: string | undefined }[]
   /**
    * An older version wrote the steps, without probes. What it had proved is not known.
@@ -80,7 +88,9 @@ class Walker {
         break
       case 'finished':
         if (step.result === 'revived') this.#walk.isAlive = true
-        else this.#walk.ends.push({ atMs, probed: this.#probed })
+        if (!KEEPS_STATUS.has(step.result ?? '')) {
+          this.#walk.ends.push({ atMs, probed: this.#probed })
+        }
         this.#isOver = true
         break
       case 'committed':

@@ -1,7 +1,7 @@
 import { KEY } from '../engine.ts'
 import type { Move } from './actor.ts'
 import { FaultBudget } from './faults.ts'
-import { journaledTokens, redisFiles } from './holdings.ts'
+import { journaledTokens, parkedPairs, redisFiles } from './holdings.ts'
 import type { AccountRow, Lane } from './lane.ts'
 import type { RedisData } from './model-stores.ts'
 import { ProviderModel } from './provider-model.ts'
@@ -161,10 +161,12 @@ export class World {
     for (const { replica } of this.slots) replica?.onFailover()
     await this.lane.quiet()
     const forgotten = forgottenSends(standby, await readTables(this.lane.control))
+    const parked = new Set((await parkedPairs(this.lane)).map(({ token }) => token))
     await writeTables(this.lane.control, standby)
-    // Disks and Redis were lost before, and now the row too.
-    for (const token of this.#withoutCopy(this.committed)) {
-      if (!standby.committed.has(token)) this.destroyed.add(token)
+    const stillParked = new Set((await parkedPairs(this.lane)).map(({ token }) => token))
+    // Disks and Redis were lost before, and now the row or the ledger too.
+    for (const token of this.#withoutCopy(new Set([...this.committed, ...parked]))) {
+      if (!standby.committed.has(token) && !stillParked.has(token)) this.destroyed.add(token)
     }
     this.committed = standby.committed
     // Sends that the database has forgotten are sent again. No broker can prevent that.
