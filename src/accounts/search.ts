@@ -78,6 +78,6 @@ export async function planSearch(
     `.execute(db)
     return (rows[0]?.count ?? 0) <= maxCollected
   }
-  if (await areFew(keys)) return 'collected'
-  return isById && idRanges !== undefined && (await areFew(keysByName)) ? 'by_id' : 'walked'
+  if (isById && idRanges !== undefined && (await areFew(keysByName))) return 'by_id'
+  return (await areFew(keys)) ? 'collected' : 'walked'
 }
