@@ -43,7 +43,7 @@ export async function recordSend(claimContext: ClaimContext, claim: Claim): Prom
   return true
 }
 
-/** Returns why the token may be sent, for the history (src/history). */
+/** Returns the proof that permits this send. The history check reads it (src/history). */
 function proofOf({ sendCount, probed }: Claim): SendProof {
   if (probed === 'alive') return 'after_probe'
   return sendCount === 0 ? 'first' : 'unproved'

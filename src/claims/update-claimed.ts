@@ -7,9 +7,9 @@ import type { ClaimContext } from './claim-context.ts'
 import { syncCommit } from './conditions.ts'
 
 interface ClaimedChange {
-  /** What is set on the attempt. */
+  /** Assignments to columns of the attempt. */
   attempt: RawBuilder<unknown>
-  /** What is set on the account. */
+  /** Assignments to columns of the account. */
   account: RawBuilder<unknown>
   /** An account with another status stays as it is. */
   statuses?: AccountStatus[]

@@ -17,7 +17,7 @@ export interface AmoTokenClientOptions {
   onEvent?: (event: AmoTokenEvent) => void
   /** Follow the broker's event stream where there is one. Default true. */
   followEvents?: boolean
-  /** Replaces the global `fetch`, for the broker and for the CRM. */
+  /** The `fetch` to use for the broker and the CRM. Default: the global one. */
   fetch?: typeof fetch
 }
 

@@ -119,7 +119,7 @@ export class ClientDirectory {
   }
 
   /**
-   * Returns the client that has this key, for whoever has verified the key before. Throws
+   * Returns the client that has this key. The caller must have verified the key before. Throws
    * `storage_unavailable`.
    *
    * @returns undefined when the key is not valid now

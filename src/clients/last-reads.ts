@@ -4,9 +4,9 @@ import type { Tables } from '../db/tables.ts'
 
 /** When clients last read tokens, as far back as the audit goes (AUDIT_DAYS). */
 export interface LastReads {
-  /** By client and integration. */
+  /** Returns when the client last read a token of this integration. */
   of(client: string, integration: string): Date | undefined
-  /** Of any integration. */
+  /** Returns when the client last read a token of any integration. */
   ofClient(client: string): Date | undefined
 }
 

@@ -10,7 +10,8 @@ export interface Change extends Omit<Image, 'relation'> {
 
 /**
  * Reads the oldest changes with the images that their rows have now, in one statement: an image is
- * never older than its time. Skips tables that only a newer version knows.
+ * never older than its time. Skips tables that only a newer version knows; its
+ * replicas read those.
  */
 export async function readChanges(db: Kysely<Tables>, limit: number): Promise<Change[]> {
   const { rows } = await sql<Change>`

@@ -53,8 +53,8 @@ export async function compareAccounts(
 }
 
 /**
- * Counts the accounts whose token was sent and whose response is not committed. It is on the disk of
- * a replica and in Redis at most.
+ * Counts the accounts whose token was sent and whose response is not committed. It is on the disk
+ * of a replica and in Redis at most.
  */
 export async function countInFlight(real: Kysely<Tables>): Promise<number> {
   const { rows } = await sql<{ count: number }>`

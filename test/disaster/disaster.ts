@@ -17,8 +17,8 @@ const BEHIND_PERCENT = 3
 
 /**
  * Loses the database under load and restores it from an earlier dump, in which every refresh token
- * is spent, and from an escrow that lacks the last seconds. Returns the number of accounts that need
- * a new consent.
+ * is spent, and from an escrow that lacks the last seconds. Returns the number of accounts that
+ * need a new consent.
  */
 export async function runDisaster(
   fleet: Fleet,

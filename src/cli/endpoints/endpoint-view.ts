@@ -66,7 +66,9 @@ export function showSecret(
   else if (signing_secret === null) showEndpoint(endpoint, json)
   else {
     console.log(signing_secret)
-    console.error(`Secret of ${endpoint.name}, for its receiver. It is not shown again.`)
+    console.error(
+      `Signing secret of ${endpoint.name}. Save it at the receiver now; it is not shown again.`,
+    )
   }
 }
 
