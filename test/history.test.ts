@@ -185,6 +185,21 @@ const HARMLESS: [title: string, change: (ids: number[]) => string][] = [
   ],
   ['a removed account', () => 'delete from amo_tokens'],
   [
+    'an attempt that ended as superseded, just before the one that made it reauth_required',
+    ([, , third]) => `with later as (
+        insert into amo_refresh_attempts (integration, "accountId", generation,
+          "refreshTokenFingerprint", owner, "leaseUntil", "sendCount", "sentAt", "claimedAt",
+          "finishedAt", outcome, "outcomeCode", steps)
+        select integration, "accountId", generation, "refreshTokenFingerprint", owner, "leaseUntil",
+          "sendCount", "sentAt", "claimedAt", "finishedAt", outcome, "outcomeCode", steps
+        from amo_refresh_attempts where id = ${third}
+      ) update amo_refresh_attempts set "sendCount" = 0, "sentAt" = null, "finishedAt" = "claimedAt",
+        outcome = 'superseded', "outcomeCode" = null, steps = jsonb_build_array(steps -> 0,
+          (steps -> -1) || '{"kind": "probed", "result": "alive"}',
+          (steps -> -1) || '{"result": "superseded"}')
+      where id = ${third}`,
+  ],
+  [
     'an old pair that an operator imported again',
     ([, , third]) => `with imported as (
         insert into amo_audit (actor, action, integration, "accountId", outcome)

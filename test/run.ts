@@ -234,7 +234,8 @@ async function runChild(
 }
 
 /** Prints one line for the file, and each failure in full. */
-function reportFile({ name, seconds, results, extra, failure }: FileReport): void {
+function reportFile(report: FileReport): void {
+  const { name, seconds, processorSeconds, results, extra, failure } = report
   const failures = results.filter(({ ok, skip, todo }) => !ok && !skip && !todo)
   const skips = results.filter(({ skip, todo }) => skip || todo)
   const passed = results.length - failures.length - skips.length
@@ -245,7 +246,10 @@ function reportFile({ name, seconds, results, extra, failure }: FileReport): voi
   const tally =
     failures.length > 0 ? `${failures.length} of ${results.length} failed` : `${passed} passed`
   if (extra.trim() !== '') process.stdout.write(extra)
-  say(isOk ? 'green' : 'red', `${isOk ? '✔' : '✖'} ${name}: ${tally}, ${seconds.toFixed(1)} s`)
+  const processor =
+    processorSeconds === undefined ? '' : `, ${processorSeconds.toFixed(1)} s of processor time`
+  const time = `${seconds.toFixed(1)} s${processor}`
+  say(isOk ? 'green' : 'red', `${isOk ? '✔' : '✖'} ${name}: ${tally}, ${time}`)
   for (const { fullname, skip, todo } of skips) {
     const reason = [skip, todo].filter((each) => typeof each === 'string').join(' ')
     say('yellow', `    ${skip ? 'skipped' : 'to do'}: ${fullname} ${reason}`)

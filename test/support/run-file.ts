@@ -1,14 +1,20 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { Parser, type Result } from 'tap-parser'
 
 /** Time for a test file to report its own timeout, before it is killed. */
 const REPORT_MS = 10_000
 
+/** Ticks of `/proc/<pid>/stat` in a second; Linux has had this value on every platform since 2.6. */
+const TICKS_PER_SECOND = 100
+
 /** What a test file reported until it ended. */
 export interface FileReport {
   name: string
   seconds: number
+  /** Processor time of the file and of the processes that it waited for; undefined: unknown. */
+  processorSeconds: number | undefined
   results: Result[]
   /** Lines of its output that are no test results. */
   extra: string
@@ -45,8 +51,12 @@ export async function runFile(name: string, options: RunFileOptions): Promise<Fi
   parser.on('extra', (line: string) => {
     extra += line
   })
+  let processorSeconds: number | undefined
   const ended = new Promise<string>((resolve, reject) => {
     child.once('error', reject)
+    child.once('exit', () => {
+      processorSeconds = takeProcessorSeconds()
+    })
     child.once('close', (code, signal) => resolve(signal ?? (code === 0 ? '' : `exit ${code}`)))
   })
   parser.end(await text(child.stdout))
@@ -55,10 +65,29 @@ export async function runFile(name: string, options: RunFileOptions): Promise<Fi
   return {
     name,
     seconds: (performance.now() - startedMs) / 1000,
+    processorSeconds,
     results,
     extra,
     failure: end !== '' ? end : parser.results?.ok || isNothing ? undefined : 'incomplete results',
   }
+}
+
+let takenSeconds = 0
+
+/**
+ * Returns the processor time of the children that ended since the last call. Only Linux tells it.
+ * Servers that detach themselves are not in it.
+ */
+function takeProcessorSeconds(): number | undefined {
+  if (process.platform !== 'linux') return undefined
+  // The fields after the command's name, which may contain spaces: proc(5), fields 16 and 17.
+  const fields = readFileSync('/proc/self/stat', 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
+  const allSeconds = (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND
+  const seconds = allSeconds - takenSeconds
+  takenSeconds = allSeconds
+  return seconds
 }
 
 /** Runs `work` on all items in their order, at most `limit` at a time. */
