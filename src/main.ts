@@ -1,7 +1,6 @@
 import { cacheCompiledCode } from './lib/compile-cache.ts'
 
-// The rest is imported later, so that it comes from the cache. Hence run-broker.ts is a file of its
-// own.
+// Everything else is imported after this call, so that it comes from the cache.
 cacheCompiledCode()
-const { runBroker } = await import('./run-broker.ts')
+const { runBroker } = await import('./http/run-broker.ts')
 await runBroker()

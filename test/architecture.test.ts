@@ -16,7 +16,7 @@ const ROOT = join(import.meta.dirname, '..')
 const files = readSourceFiles()
 /** A longer file contains more than one concept. Files of tests may be longer. */
 const MAX_LINES = 250
-const LOOSE = ['broker.ts', 'main.ts', 'run-broker.ts']
+const LOOSE = ['broker.ts', 'main.ts']
 const FASTIFY = /^(fastify|fastify-plugin|@fastify\/.+)$/
 const TO_BE_SPLIT = ['test/run.ts', 'test/alerts/faults.ts']
 /** Columns of `amo_tokens` that hold the pair, or decide which pair is current. */
@@ -28,7 +28,7 @@ t.test('every room imports only rooms below it', async (t) => {
   t.same(findCircle(roomImports(files)), [])
 })
 
-t.test('only main.ts, run-broker.ts and broker.ts lie outside the rooms', async (t) => {
+t.test('only main.ts and broker.ts lie outside the rooms', async (t) => {
   const loose = files.map(({ path }) => path).filter((path) => !path.includes('/'))
   t.same(loose, LOOSE)
 })
@@ -37,12 +37,9 @@ t.test('only http/ and sandbox/ import Fastify', async (t) => {
   t.same(files.flatMap(fastifyImports), [])
 })
 
-t.test(
-  'nothing but run-broker.ts, the OpenAPI command and http/ itself imports http/',
-  async (t) => {
-    t.same(importsOf('http', ['http', 'run-broker.ts', 'cli/project/openapi-documents.ts']), [])
-  },
-)
+t.test('nothing but main.ts, the OpenAPI command and http/ itself imports http/', async (t) => {
+  t.same(importsOf('http', ['http', 'main.ts', 'cli/project/openapi-documents.ts']), [])
+})
 
 t.test(
   'contract/ imports only itself, schema types, the error codes and the table of providers',

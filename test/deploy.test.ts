@@ -86,7 +86,7 @@ t.test('kubernetes: a replica has time to drain, and keeps its disk', async (t) 
   const manifests = buildKustomization(folderOf('production'))
   const { spec } = find(manifests, 'StatefulSet')
   const { template } = spec
-  const [, closeMs = ''] = /CLOSE_LIMIT_MS = ([\d_]+)/.exec(read('src/run-broker.ts')) ?? []
+  const [, closeMs = ''] = /CLOSE_LIMIT_MS = ([\d_]+)/.exec(read('src/http/run-broker.ts')) ?? []
   const drainMs = Number(find(manifests, 'ConfigMap').data.DRAIN_MS)
   const neededMs = drainMs + Number(closeMs.replaceAll('_', ''))
   t.ok(neededMs > 60_000)

@@ -299,7 +299,7 @@ t.test('serializeError: as the serializer of a log', async (t) => {
   t.notMatch(lines, CANARY)
 })
 
-/** Returns the output of a log configured as in `src/run-broker.ts`. */
+/** Returns the output of a log configured as in `src/http/run-broker.ts`. */
 function logged(work: (log: pino.Logger) => void): string {
   let lines = ''
   const sink = new Writable({

@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
-import { ConfigError } from './config/checks.ts'
-import { type Config, loadConfig } from './config/load-config.ts'
-import { findWeaknesses } from './config/weaknesses.ts'
-import { createLog, serve } from './http/serve.ts'
+import { ConfigError } from '../config/checks.ts'
+import { type Config, loadConfig } from '../config/load-config.ts'
+import { findWeaknesses } from '../config/weaknesses.ts'
+import { createLog, serve } from './serve.ts'
 
 /**
  * Time for closing after the drain: a response on its way may take SEND_LIMIT_MS, and its commit is
