@@ -97,7 +97,11 @@ async function forecastRefreshes(db: Kysely<Tables>, at: Date): Promise<Forecast
 const isScheduled = sql`t.status in ('active', 'pending') and t.kind = 'oauth'
   and not t.paused and not t.shadow`
 
-const bucketOf = sql`greatest(-1, floor(extract(epoch from t."nextAttemptAt" - now()) / ${BUCKET_SECONDS}))::int`
+const bucketLength = sql`(${BUCKET_SECONDS} * interval '1 second')`
+/** Beginning of the bucket; what is due already falls into the one before now. */
+const beginning = sql`greatest(now() - ${bucketLength},
+  date_bin(${bucketLength}, t."nextAttemptAt", now()))`
+const bucket = sql`round(extract(epoch from beginning - now()) / ${BUCKET_SECONDS})::int as bucket`
 
 async function findLoads(db: Kysely<Tables>): Promise<Load[]> {
   const soon = sql`t."nextAttemptAt" < now() + ${HOURS} * interval '1 hour'`
@@ -113,13 +117,15 @@ async function findLoads(db: Kysely<Tables>): Promise<Load[]> {
   // Only columns of the index are read, so that the table is not. Idle accounts, whose condition
   // needs the whole row, are planned a month ahead, so few of them are due.
   const { rows: counts } = await sql<{ integration: string; bucket: number; count: number }>`
-    select t.integration, ${bucketOf} as bucket, count(*)::int as count from amo_tokens t
-    where ${isScheduled} and ${soon} group by 1, 2
+    select integration, ${bucket}, count from (
+      select t.integration, ${beginning} as beginning, count(*)::int as count from amo_tokens t
+      where ${isScheduled} and ${soon} group by 1, 2) counts
   `.execute(db)
   const { rows: idle } = await sql<{ integration: string; bucket: number; count: number }>`
-    select t.integration, ${bucketOf} as bucket, count(*)::int as count
-    from amo_integrations i join amo_tokens t on t.integration = i.name
-    where amo_is_idle(t) and ${isScheduled} and ${soon} group by 1, 2
+    select integration, ${bucket}, count from (
+      select t.integration, ${beginning} as beginning, count(*)::int as count
+      from amo_integrations i join amo_tokens t on t.integration = i.name
+      where amo_is_idle(t) and ${isScheduled} and ${soon} group by 1, 2) counts
   `.execute(db)
   const bucketsOf = (rows: typeof counts, integration: string) => {
     const buckets = new Array<number>(BUCKETS + 1).fill(0)

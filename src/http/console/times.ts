@@ -5,6 +5,12 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 const CLOCK_CHARACTERS = 5
 const MOMENT_CHARACTERS = 8
+/** Made once: making one takes 50 times as long as using it. */
+const dayFormat = new Intl.DateTimeFormat('en-GB', {
+  day: 'numeric',
+  month: 'short',
+  timeZone: 'UTC',
+})
 
 /** Returns a time: relative within a day, else the date. The exact time appears on hover. */
 export function timeTag(time: Date, now = new Date()): Html {
@@ -54,7 +60,7 @@ function relativeTime(time: Date, now: Date): string {
 }
 
 function dayOf(time: Date, now: Date): string {
-  const day = time.toLocaleDateString('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' })
+  const day = dayFormat.format(time)
   return time.getUTCFullYear() === now.getUTCFullYear() ? day : `${day} ${time.getUTCFullYear()}`
 }
 
