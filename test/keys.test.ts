@@ -240,14 +240,17 @@ t.test('key rotation: only a key that was in use is reported as no longer in use
     lines.length = 0
     const spool = new Spool(t.testdir())
     const keyRing = KeyRing.parse(keys)
-    await new Keys({
+    const replica = new Keys({
       database,
       redis: null,
       spool,
       keyRing,
       deploymentId: 'test',
       log,
-    }).run()
+    })
+    t.same([...replica.inUseIds], keyRing.keyIds, 'until it has looked, a key may be in use')
+    await replica.run()
+    t.same([...replica.inUseIds], [keyRing.sealsWith])
     return lines.map((line) => JSON.parse(line)).filter(({ msg }) => /no longer in use/.test(msg))
   }
   t.same(await retired(OLD), [])

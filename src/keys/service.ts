@@ -33,7 +33,7 @@ export class Keys implements PeriodicWork {
   readonly intervalMs = INTERVAL_MS
   readonly #with: KeysDependencies
   #missing: string[] = []
-  #inUse: ReadonlySet<string> = new Set()
+  #inUse: ReadonlySet<string>
   /** Keys whose retirement was logged. */
   #retired = new Set<string>()
   /** The escrow holds images of what was re-sealed when it has this change. */
@@ -41,6 +41,7 @@ export class Keys implements PeriodicWork {
 
   constructor(dependencies: KeysDependencies) {
     this.#with = dependencies
+    this.#inUse = new Set(dependencies.keyRing.keyIds)
   }
 
   /** The keys that values are sealed under and that ENCRYPTION_KEYS lacks, as of the last run. */
@@ -53,7 +54,10 @@ export class Keys implements PeriodicWork {
     return this.#with.keyRing.keyIds
   }
 
-  /** The keys that something is sealed under, as of the last run. The first key always counts. */
+  /**
+   * The keys that something is sealed under, as of the last run. The first key always counts, and
+   * until the first run every loaded key does.
+   */
   get inUseIds(): ReadonlySet<string> {
     return this.#inUse
   }
