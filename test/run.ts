@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { existsSync, globSync, readFileSync, realpathSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +8,7 @@ import type { Result } from 'tap-parser'
 import { slowestFirst } from './support/file-order.ts'
 import { type FileReport, runFile, runPool } from './support/run-file.ts'
 import { findServices, type Services, ServicesNotFound } from './support/services.ts'
-import { dropLeftovers } from './support/services-probe.ts'
+import { dropDatabasesOf, dropLeftovers } from './support/services-probe.ts'
 
 const help = `Usage: npm test [-- options file…]
 
@@ -39,6 +40,9 @@ const tapBin = join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs')
  * files share two cores.
  */
 const defaultJobs = Math.min(6, availableParallelism() + 1)
+
+/** The databases of so many files are dropped together. */
+const FILES_PER_CLEANUP = 12
 
 /** Limit for one file, in seconds. The slowest file takes a minute on a quiet machine. */
 const defaultTimeoutSeconds = 900
@@ -200,13 +204,33 @@ async function runTests(
     },
     onSpawn: watch,
   }
+  const ended: string[] = []
+  let cleanedUp = Promise.resolve()
+  const cleanUp = () => {
+    const owners = ended.splice(0)
+    cleanedUp = cleanedUp.then(() => dropDatabases(services.databaseUrl, owners))
+  }
   await runPool(slowestFirst(files), Number(values.jobs), async (file) => {
     if (abort.signal.aborted || (values.bail && counts.failed > 0)) return
-    reportFile(await runFile(file, options))
+    const owner = randomBytes(4).toString('hex')
+    const env = { ...options.env, TEST_DATABASE_OWNER: owner }
+    reportFile(await runFile(file, { ...options, env }))
+    ended.push(owner)
+    if (ended.length >= FILES_PER_CLEANUP) cleanUp()
   })
+  cleanUp()
+  await cleanedUp
   if (interruptedCode) return 'interrupted'
   if (counts.passed + counts.failed === 0) return 'no test ran'
   return undefined
+}
+
+async function dropDatabases(databaseUrl: string, owners: string[]): Promise<void> {
+  try {
+    await dropDatabasesOf(databaseUrl, owners)
+  } catch (error) {
+    say('yellow', `test databases stay, the next run drops them: ${describe(error)}`)
+  }
 }
 
 /** Passes signals on to a child process while it runs. */

@@ -30,7 +30,7 @@ export function redisUrl(): string {
 
 let migrated: Promise<string> | undefined
 
-/** Creates a migrated database for this test. It is dropped when the test ends. */
+/** Creates a migrated database for this test. It is dropped some time after the test. */
 export async function createDatabase(t: TeardownScope): Promise<string> {
   migrated ??= migratedTemplate()
   return cloneDatabase(t, await migrated)
@@ -47,13 +47,16 @@ export function copyDatabase(t: TeardownScope, url: string): Promise<string> {
 }
 
 async function cloneDatabase(t: TeardownScope, template: string): Promise<string> {
-  const name = `amo_test_${randomBytes(6).toString('hex')}`
+  const owner = process.env.TEST_DATABASE_OWNER
+  const name = `amo_test_${owner ?? 'none'}_${randomBytes(6).toString('hex')}`
   await query(serverUrl(), `create database ${name} template ${template}`)
-  t.teardown(() => {
-    // Not awaited, because it waits for a checkpoint. The process ends after it. A later run of the
-    // tests drops what is left.
-    query(serverUrl(), `drop database ${name} with (force)`).catch(() => {})
-  })
+  // `test/run.ts` drops the databases of several files together. Otherwise the drop is not awaited,
+  // because it waits for a checkpoint: the process ends after it.
+  if (owner === undefined) {
+    t.teardown(() => {
+      query(serverUrl(), `drop database ${name} with (force)`).catch(() => {})
+    })
+  }
   return withDatabase(name)
 }
 

@@ -8,6 +8,9 @@ const probeTimeoutMs = 5000
 /** The oldest major version PostgreSQL's own project still keeps alive. */
 const oldestPostgres = 14
 
+/** Each of them takes a connection of the server, which the tests need as well. */
+const DROPS_AT_ONCE = 8
+
 /**
  * Checks that the tests can use the PostgreSQL at `url`, and returns its version.
  *
@@ -108,6 +111,26 @@ export async function dropLeftovers(url: string): Promise<string[]> {
     }
     return dropped
   })
+}
+
+/**
+ * Drops the databases of test files that have ended, several at the same time: each drop waits for
+ * a checkpoint, and they share it.
+ */
+export async function dropDatabasesOf(url: string, owners: readonly string[]): Promise<void> {
+  const prefixes = owners.map((owner) => `amo_test_${owner}_`)
+  const names = await withPostgres(url, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      'select datname as name from pg_database where datname ^@ any($1)',
+      [prefixes],
+    )
+    return rows.map(({ name }) => name).values()
+  })
+  const lane = () =>
+    withPostgres(url, async (client) => {
+      for (const name of names) await client.query(`drop database if exists ${name} with (force)`)
+    })
+  await Promise.all(Array.from({ length: DROPS_AT_ONCE }, lane))
 }
 
 /** Describes a server by host, port and user, never by its password. */
