@@ -7,6 +7,9 @@ import { room, tokensInBucket } from './pace.ts'
 /** Two refusals of both tokens must be this far apart before they are believed. */
 const SECOND_LOOK_SECONDS = 60
 
+/** When the token was last known to be alive: the key of the index amo_tokens_unchecked. */
+const lastKnownAt = sql<Date>`greatest(t."checkedAt", t."lastRefreshAt", t."createdAt")`
+
 /** An account whose access token is to be checked. No claim: a refresh may run meanwhile. */
 export interface CheckedToken extends AccountKey {
   generation: number
@@ -20,29 +23,37 @@ export interface CheckedToken extends AccountKey {
 }
 
 /**
- * Takes the account in use whose last check is the longest ago, if that is `intervalMinutes` or
- * more, and records the check, if the pace has room after everybody else. A pair that is newer
- * counts as checked; a suspect is due a minute later. Replicas take different accounts.
+ * Takes a suspect that was refused a minute ago, or the account in use whose last check is the
+ * longest ago, if that is `intervalMinutes` or more, and records the check, if the pace has room
+ * after everybody else. A pair that is newer counts as checked. Replicas take different accounts.
  */
 export async function takeForCheck(
   claimContext: ClaimContext,
   integration: string,
   intervalMinutes: number,
 ): Promise<CheckedToken | undefined> {
+  const isCheckable = sql<boolean>`t.integration = ${integration} and ${isRotated}
+    and t.status = 'active' and not amo_is_idle(t) and t."accessDeadAt" is null
+    and t."expiresAt" > clock_timestamp() and ${isBoundHere(claimContext)}`
+  const columns = sql`t.integration, t."accountId", coalesce(t."checkedAt", t."createdAt") as before,
+    t."suspectAt" is not null and t."suspectAt" > coalesce(t."lastRefreshAt", t."createdAt") as "isSuspect"`
   const { rows } = await sql<CheckedToken>`
-    with taken as materialized (
-      select t.integration, t."accountId", coalesce(t."checkedAt", t."createdAt") as before,
-        t."suspectAt" is not null and t."suspectAt" > coalesce(t."lastRefreshAt", t."createdAt") as "isSuspect"
-      from amo_tokens t
-      where t.integration = ${integration} and ${isRotated} and t.status = 'active' and not amo_is_idle(t)
-        and t."accessDeadAt" is null and t."expiresAt" > clock_timestamp()
-        and ${isBoundHere(claimContext)}
-        and (greatest(t."checkedAt", t."lastRefreshAt", t."createdAt")
-            < clock_timestamp() - ${intervalMinutes} * interval '1 minute'
-          or t."suspectAt" < clock_timestamp() - ${SECOND_LOOK_SECONDS} * interval '1 second')
-      order by t."checkedAt" nulls first
+    with suspect as materialized (
+      select ${columns} from amo_tokens t
+      where ${isCheckable}
+        and t."suspectAt" < clock_timestamp() - ${SECOND_LOOK_SECONDS} * interval '1 second'
+      order by t."suspectAt"
       limit 1
       for no key update of t skip locked
+    ), oldest as materialized (
+      select ${columns} from amo_tokens t
+      where ${isCheckable} and not exists (select from suspect)
+        and ${lastKnownAt} < clock_timestamp() - ${intervalMinutes} * interval '1 minute'
+      order by ${lastKnownAt}
+      limit 1
+      for no key update of t skip locked
+    ), taken as (
+      select * from suspect union all select * from oldest
     ), paced as (
       update amo_integrations i
       set "paceTokens" = ${tokensInBucket} - 1, "paceAt" = clock_timestamp()
