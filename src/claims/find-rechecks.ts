@@ -13,7 +13,7 @@ export async function findRechecks(
 ): Promise<AccountKey[]> {
   const { rows } = await sql<AccountKey>`
     select integration, "accountId" from amo_tokens
-    where status = 'reauth_required' and kind = 'oauth' and "nextAttemptAt" <= clock_timestamp()
+    where status = 'reauth_required' and kind = 'oauth' and "nextAttemptAt" <= now()
       and ${isBoundHere(claimContext)}
     order by "nextAttemptAt" limit ${limit}
   `.execute(claimContext.claims)

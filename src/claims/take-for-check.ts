@@ -7,7 +7,10 @@ import { room, tokensInBucket } from './pace.ts'
 /** Two refusals of both tokens must be this far apart before they are believed. */
 const SECOND_LOOK_SECONDS = 60
 
-/** When the token was last known to be alive: the key of the index amo_tokens_unchecked. */
+/**
+ * When the token was last known to be alive: the key of the index amo_tokens_unchecked. It is
+ * compared with now(), because PostgreSQL cannot look up a volatile clock_timestamp() in an index.
+ */
 const lastKnownAt = sql<Date>`greatest(t."checkedAt", t."lastRefreshAt", t."createdAt")`
 
 /** An account whose access token is to be checked. No claim: a refresh may run meanwhile. */
@@ -41,14 +44,14 @@ export async function takeForCheck(
     with suspect as materialized (
       select ${columns} from amo_tokens t
       where ${isCheckable}
-        and t."suspectAt" < clock_timestamp() - ${SECOND_LOOK_SECONDS} * interval '1 second'
+        and t."suspectAt" < now() - ${SECOND_LOOK_SECONDS} * interval '1 second'
       order by t."suspectAt"
       limit 1
       for no key update of t skip locked
     ), oldest as materialized (
       select ${columns} from amo_tokens t
       where ${isCheckable} and not exists (select from suspect)
-        and ${lastKnownAt} < clock_timestamp() - ${intervalMinutes} * interval '1 minute'
+        and ${lastKnownAt} < now() - ${intervalMinutes} * interval '1 minute'
       order by ${lastKnownAt}
       limit 1
       for no key update of t skip locked

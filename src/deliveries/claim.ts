@@ -16,7 +16,7 @@ export type Claimed = Pick<
   owner: string
 }
 
-const IS_FREE = sql`d.state = 'pending' and d."nextAttemptAt" <= clock_timestamp()
+const IS_FREE = sql`d.state = 'pending' and d."nextAttemptAt" <= now()
   and (d."leaseUntil" is null or d."leaseUntil" < clock_timestamp())`
 
 /**

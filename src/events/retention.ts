@@ -32,7 +32,7 @@ export class EventRetention implements PeriodicWork {
     const { numAffectedRows = 0n } = await sql`
       delete from amo_deliveries where id in (
         select d.id from amo_deliveries d join amo_endpoints e on e.id = d."endpointId"
-        where coalesce(d."finishedAt", d."createdAt") < clock_timestamp() - ${this.#days} * interval '1 day'
+        where coalesce(d."finishedAt", d."createdAt") < now() - ${this.#days} * interval '1 day'
           and (d.state <> 'pending' or e.state = 'disabled')
         limit ${BATCH})
     `.execute(this.#database.db)
@@ -43,7 +43,7 @@ export class EventRetention implements PeriodicWork {
     const { numAffectedRows = 0n } = await sql`
       delete from amo_events where id in (
         select e.id from amo_events e
-        where e.position is not null and e.at < clock_timestamp() - ${this.#days} * interval '1 day'
+        where e.position is not null and e.at < now() - ${this.#days} * interval '1 day'
           and coalesce((e.detail->>'ends_at')::timestamptz < clock_timestamp(), true)
           and not exists (select from amo_deliveries d where d."eventIds" @> array[e.id])
           and (e."accountId" is null

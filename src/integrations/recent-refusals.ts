@@ -22,7 +22,7 @@ export async function countRecentRefusals(
     select code, count(*)::int as times, max(at) as "lastAt" from (
       select "outcomeCode" as code, "finishedAt" as at from amo_refresh_attempts
       where integration = ${integration} and "outcomeCode" is not null and "outcomeCode" <> 'checked'
-        and "finishedAt" > clock_timestamp() - interval '1 day'
+        and "finishedAt" > now() - interval '1 day'
       order by "finishedAt" desc limit ${MOST_COUNTED}
     ) recent group by code order by times desc, code
   `.execute(db)

@@ -94,13 +94,13 @@ const inUse = sql`t.integration = i.name and not amo_is_idle(t)
 const integrations = sql`
   select i.name as integration,
     (select count(*) from (select from amo_tokens t where ${inUse}
-      and t.status in ('active', 'pending') and t."nextAttemptAt" <= clock_timestamp()
+      and t.status in ('active', 'pending') and t."nextAttemptAt" <= now()
       limit ${MAX_COUNT}) due) as "dueAccounts",
     greatest(0, coalesce(extract(epoch from clock_timestamp() - (
       select min(t."nextAttemptAt") from amo_tokens t
       where ${inUse} and t.status in ('active', 'pending'))), 0)) as "dueSeconds",
     (select count(*) from amo_tokens t
-      where ${inUse} and t.status = 'active' and t."refreshAt" <= clock_timestamp()
+      where ${inUse} and t.status = 'active' and t."refreshAt" <= now()
         and t."expiresAt" - clock_timestamp() <= (t."expiresAt" - t."issuedAt") / 10) as "nearExpiry",
     greatest(0, 1 - (i."paceTokens" + i."pacePerSecond" * extract(epoch from clock_timestamp() - i."paceAt"))
       / greatest(4, i."pacePerSecond" * 2)) as "paceUsed"

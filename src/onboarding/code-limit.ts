@@ -32,7 +32,7 @@ export async function hasTooManyCodes(
       (count(*) filter (where "browserHash" = ${browserHash}))::int as "ofBrowser"
     from amo_inbox
     where "linkId" = ${linkId}
-      and "receivedAt" > clock_timestamp() - ${WINDOW_MINUTES} * interval '1 minute'
+      and "receivedAt" > now() - ${WINDOW_MINUTES} * interval '1 minute'
       and (outcome is null or outcome <> all(${NOT_REFUSED}::text[]))
   `.execute(trx)
   const { ofBrowser = 0, ofLink = 0 } = rows[0] ?? {}

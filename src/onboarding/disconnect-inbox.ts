@@ -61,7 +61,7 @@ export class DisconnectInbox {
       update amo_inbox set owner = ${this.#owner},
         "leaseUntil" = clock_timestamp() + ${LEASE_SECONDS} * interval '1 second'
       where id in (select id from amo_inbox
-        where kind = 'disconnect' and "finishedAt" is null and "nextAttemptAt" <= clock_timestamp()
+        where kind = 'disconnect' and "finishedAt" is null and "nextAttemptAt" <= now()
           and (owner is null or "leaseUntil" < clock_timestamp())
         order by "nextAttemptAt" limit ${BATCH} for update skip locked)
       returning id, integration, "accountId"

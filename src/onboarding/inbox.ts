@@ -200,7 +200,7 @@ export class Inbox {
   async findWaiting(): Promise<string[]> {
     const { rows } = await sql<{ id: string }>`
       select id from amo_inbox
-      where kind = 'callback' and "finishedAt" is null and "nextAttemptAt" <= clock_timestamp()
+      where kind = 'callback' and "finishedAt" is null and "nextAttemptAt" <= now()
         and (pair is not null or ("presentedAt" is null and origin <> 'install'))
         and (owner is null or "leaseUntil" < clock_timestamp())
         and "receivedAt" < clock_timestamp() - interval '2 seconds'

@@ -96,12 +96,12 @@ export class UnprovenLane implements PeriodicWork {
         "receivedAt" < clock_timestamp() - ${OLD_AFTER_SECONDS} * interval '1 second'
           and not exists (select from amo_inbox other where other.origin = 'install'
             and other.integration = amo_inbox.integration
-            and other."receivedAt" > clock_timestamp() - interval '20 minutes'
+            and other."receivedAt" > now() - interval '20 minutes'
             and other."presentedAt" > clock_timestamp() - ${OLD_EVERY_SECONDS} * interval '1 second') as "isOld"
       from amo_inbox
       where kind = 'callback' and origin = 'install' and "finishedAt" is null
         and "presentedAt" is null and (owner is null or "leaseUntil" < clock_timestamp())
-        and "nextAttemptAt" <= clock_timestamp() and ${belongsTo(this.#worker.deploymentId)}
+        and "nextAttemptAt" <= now() and ${belongsTo(this.#worker.deploymentId)}
       order by integration, "nextAttemptAt"
     `.execute(this.#database.db)
     return rows

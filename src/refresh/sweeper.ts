@@ -93,7 +93,7 @@ export class Sweeper implements PeriodicWork {
     await sql`
       delete from amo_refresh_attempts where id in (
         select id from amo_refresh_attempts
-        where "parkedPair" is null and "finishedAt" < clock_timestamp() - ${this.#attemptDays} * interval '1 day'
+        where "parkedPair" is null and "finishedAt" < now() - ${this.#attemptDays} * interval '1 day'
         limit ${PRUNE_BATCH})
     `.execute(this.#context.commitContext.claims)
   }
