@@ -46,8 +46,7 @@ export class OnboardingRetention implements PeriodicWork {
   }
 }
 
-const isOld = (column: string) =>
-  sql`${sql.ref(column)} < now() - ${KEEP_DAYS} * interval '1 day'`
+const isOld = (column: string) => sql`${sql.ref(column)} < now() - ${KEEP_DAYS} * interval '1 day'`
 
 const removeInbox = sql<{ removed: number }>`
   with old as (
