@@ -478,6 +478,36 @@ t.test('a failover forgets that a pair was parked: it is parked again', async (t
   holds(t, race, 'r2')
 })
 
+t.test(
+  'a failover forgets that a pair was parked: a newer commit does not delete it',
+  async (t) => {
+    const race = await begin(t)
+    await race.make('A1 due')
+    await race.go('A1', 'provider, A1 send r0: answered')
+    await race.make('a person consents again at B1')
+    await race.go('B1')
+    await race.make('provider, A1 send r0: answered')
+    await race.go('A1', 'A1 commit: done')
+    await race.make('A1 commit: done', 'failover')
+    for (const name of ['A1', 'B1']) {
+      await race.go(name)
+      await race.make(`${name} timer of 1500 ms`)
+      await race.go(name)
+    }
+    await race.pass(LIFE_MS)
+    // It finishes the claim of A, which is open again since the failover.
+    await race.make('B1 sweep')
+    await race.go('B1')
+    await race.make('A1 due')
+    await race.go('A1')
+    holds(t, race, 'r3')
+    await race.make('A1 sweep')
+    await race.go('A1')
+    t.same((await parkedPairs(lane)).map(({ token }) => token).sort(), ['r0', 'r1'])
+    holds(t, race, 'r3')
+  },
+)
+
 t.test('the histories that the races have left keep their rules', async (t) => {
   await endRace()
   t.same(histories, [])

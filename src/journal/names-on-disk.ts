@@ -40,6 +40,10 @@ export class NamesOnDisk {
     return this.#open.size
   }
 
+  isOpen(name: ResponseName): boolean {
+    return this.#open.has(nameText(name))
+  }
+
   /** Marks a response as not open. @returns true when it was open. */
   settle(name: ResponseName): boolean {
     return this.#open.delete(nameText(name))

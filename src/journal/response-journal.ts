@@ -93,9 +93,8 @@ export class ResponseJournal {
    * Throws when Redis does not answer.
    */
   async greatest(): Promise<GreatestNumbers> {
-    const names = this.#onDisk.all()
     const inRedis = await this.#copies?.greatest()
-    const all = inRedis === undefined ? names : [...names, inRedis]
+    const all = [...this.#onDisk.all(), ...(inRedis === undefined ? [] : [inRedis])]
     return {
       generation: all.reduce((greatest, { generation }) => Math.max(greatest, generation), 0),
       attemptId: all.reduce((greatest, { attemptId }) => Math.max(greatest, attemptId), 0),
@@ -155,10 +154,7 @@ export class ResponseJournal {
     return [...new Set(this.#onDisk.open().map(({ generation }) => generation))]
   }
 
-  /**
-   * Reads the open responses on this disk that were sent for these generations. One that cannot be
-   * read is left to the sweeps.
-   */
+  /** Reads the open responses on this disk of these generations, as far as they can be read. */
   async *openOf(generations: ReadonlySet<number>): AsyncGenerator<JournaledResponse> {
     for (const name of this.#onDisk.open()) {
       if (!generations.has(name.generation)) continue
@@ -176,11 +172,14 @@ export class ResponseJournal {
     await this.#copies?.markSettled(name)
   }
 
-  /** Removes the responses of an account from before this generation: a newer pair is committed. */
-  async forgetOlder(key: AccountKey, generation: number): Promise<void> {
-    const names = [...this.#onDisk.of(key)]
+  /**
+   * Removes the responses of an account from before this generation: a newer pair is committed, or
+   * the account is removed. Unless it is, an open one stays: the database may not have its pair (T17).
+   */
+  async forgetOlder(key: AccountKey, generation: number, { isRemoved = false } = {}) {
     const copies = ((await this.#copies?.findAll(key)) ?? []).map(([name]) => name)
-    for (const name of [...names, ...copies]) {
+    for (const name of [...this.#onDisk.of(key), ...copies]) {
+      if (!isRemoved && this.#onDisk.isOpen(name)) continue
       if (name.generation < generation) await this.forget(name)
     }
   }

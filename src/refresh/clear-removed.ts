@@ -18,7 +18,7 @@ export async function clearRemovedAccounts(context: RefreshContext): Promise<voi
   `.execute(claims)
   for (const { generation, ...key } of rows) {
     try {
-      await context.responseJournal.forgetOlder(key, generation + 1)
+      await context.responseJournal.forgetOlder(key, generation + 1, { isRemoved: true })
     } catch (err) {
       const fields = { err, account: keyText(key) }
       // The store that does not answer is reported where it began to fail.

@@ -137,7 +137,9 @@ async function tidyJournal(
   try {
     if (hadGap()) return
     if (result === 'removed')
-      return await responseJournal.forgetOlder(received, received.generation + 1)
+      return await responseJournal.forgetOlder(received, received.generation + 1, {
+        isRemoved: true,
+      })
     if (result === 'replaced') return await responseJournal.forget(received)
     // The response to a parked pair stays too: a failover may forget the ledger with the rest
     // (T11).

@@ -178,6 +178,17 @@ export const FAILOVER_MUTATIONS: Mutation[] = [
     tests: race(/acknowledges a commit after the failover/),
   },
   {
+    guard: 'an open response outlives newer commits',
+    edits: [
+      {
+        file: 'src/journal/response-journal.ts',
+        find: '      if (!isRemoved && this.#onDisk.isOpen(name)) continue\n',
+        replace: '',
+      },
+    ],
+    tests: race(/a newer commit does not delete it/),
+  },
+  {
     guard: 'the first commit on a promoted server raises the generations',
     edits: [
       {
