@@ -1,8 +1,8 @@
 -- runs beside: 0.1.0
 
--- Accounts in use by the time since which nothing has shown that their token is alive: a check, a newer
--- pair, or the connection. Idle accounts are not checked, and a large fleet has many of them. The
--- version before reads more rows without amo_tokens_checked, and finds the same account.
+-- Accounts in use, by when their token was last known to be alive: by a check, a newer pair, or the
+-- connection. Idle accounts, of which a large fleet has many, are not checked. The version before
+-- reads more rows without amo_tokens_checked, and finds the same account.
 create index amo_tokens_unchecked on amo_tokens
   (integration, greatest("checkedAt", "lastRefreshAt", "createdAt"))
   where status = 'active' and kind = 'oauth' and not paused and not shadow
