@@ -87,7 +87,7 @@ export const ACCESS_MUTATIONS: Mutation[] = [
       {
         file: 'src/clients/directory.ts',
         find: 'this.#heartbeat.nowMsIfHeard(HEARD_MS)',
-        replace: 'this.#heartbeat.nowMsIfHeard(3_000)',
+        replace: 'this.#heartbeat.nowMsIfHeard(60_000)',
       },
     ],
     tests: [{ file: 'test/clients.test.ts', only: /whose LISTEN is dead/ }],
