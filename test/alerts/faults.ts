@@ -171,9 +171,11 @@ export const STEPS: readonly Fault[][] = [
       what: 'audit rows are not sealed, because another session locks the head',
       async inject(stage) {
         await stage.lock('select from amo_audit_head for update')
+        // Before every other row: the other faults of the group write some at the same time.
         await stage.sql(
-          `insert into amo_audit (actor, action, outcome, at)
-           values ('operator', 'listAccounts', 'done', now() - interval '10 minutes')`,
+          `insert into amo_audit (id, actor, action, outcome, at) overriding system value
+           select min(id) - 1, 'operator', 'listAccounts', 'done', now() - interval '10 minutes'
+           from amo_audit`,
         )
       },
       heal: (stage) => stage.unlock(),
