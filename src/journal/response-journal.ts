@@ -174,7 +174,7 @@ export class ResponseJournal {
 
   /**
    * Removes the responses of an account from before this generation: a newer pair is committed, or
-   * the account is removed. Unless it is, an open one stays: the database may not have its pair (T17).
+   * the account `isRemoved`. If it is not, an open one stays: the database may lack its pair (T17).
    */
   async forgetOlder(key: AccountKey, generation: number, { isRemoved = false } = {}) {
     const copies = ((await this.#copies?.findAll(key)) ?? []).map(([name]) => name)
