@@ -185,7 +185,9 @@ async function comparePromises({ callers }: Harness, scrapes: Scrapes): Promise<
   const judge = callers.brokenPromises.size
   const rule = ruleOf('amo:slo_errors:increase1h', 'promise')
   const prometheus = await scrapes.query(rule.replaceAll('[1h]', `[${scrapes.range}]`))
-  return sli('promise: tokens dead early', judge, prometheus, judge - 1, judge + 1)
+  const least = (judge - 1) * (1 - EXTRAPOLATED)
+  const most = (judge + 1) * (1 + EXTRAPOLATED)
+  return sli('promise: tokens dead early', judge, prometheus, least, most)
 }
 
 /**
