@@ -20,7 +20,7 @@ const FEW = 10
 
 const INTEGRATION = 'amocrm'
 
-/** Inserts accounts of a kind, each later than the others in what it is due for. */
+/** Inserts accounts with these columns, whose values are SQL. */
 function addWaiting(databaseUrl: string, firstId: number, columns: Record<string, string>) {
   const names = Object.keys(columns).map((name) => `"${name}"`)
   return query(

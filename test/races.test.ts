@@ -461,7 +461,8 @@ t.test('a probe under a claim that was reclaimed: nothing is adopted', async (t)
   holds(t, race, 'r2')
 })
 
-t.test('a failover forgets that a pair was parked: it is parked again', async (t) => {
+/** A parks r1, which came after a new consent, and a failover forgets that. A's disk has r1. */
+async function forgetParked(t: Test): Promise<Director> {
   const race = await begin(t)
   await race.make('A1 due')
   await race.go('A1', 'provider, A1 send r0: answered')
@@ -470,6 +471,11 @@ t.test('a failover forgets that a pair was parked: it is parked again', async (t
   await race.make('provider, A1 send r0: answered')
   await race.go('A1', 'A1 commit: done')
   await race.make('A1 commit: done', 'failover')
+  return race
+}
+
+t.test('a failover forgets that a pair was parked: it is parked again', async (t) => {
+  const race = await forgetParked(t)
   const tokens = async () => (await parkedPairs(lane)).map(({ token }) => token).sort()
   t.same(await tokens(), ['r0'], 'the answer is forgotten')
   await race.make('A1 sweep')
@@ -481,14 +487,7 @@ t.test('a failover forgets that a pair was parked: it is parked again', async (t
 t.test(
   'a failover forgets that a pair was parked: a newer commit does not delete it',
   async (t) => {
-    const race = await begin(t)
-    await race.make('A1 due')
-    await race.go('A1', 'provider, A1 send r0: answered')
-    await race.make('a person consents again at B1')
-    await race.go('B1')
-    await race.make('provider, A1 send r0: answered')
-    await race.go('A1', 'A1 commit: done')
-    await race.make('A1 commit: done', 'failover')
+    const race = await forgetParked(t)
     for (const name of ['A1', 'B1']) {
       await race.go(name)
       await race.make(`${name} timer of 1500 ms`)

@@ -229,7 +229,7 @@ async function dropDatabases(databaseUrl: string, owners: string[]): Promise<voi
   try {
     await dropDatabasesOf(databaseUrl, owners)
   } catch (error) {
-    say('yellow', `test databases stay, the next run drops them: ${describe(error)}`)
+    say('yellow', `test databases stay, a run an hour from now drops them: ${describe(error)}`)
   }
 }
 

@@ -6,7 +6,7 @@ import { Parser, type Result } from 'tap-parser'
 /** Time for a test file to report its own timeout, before it is killed. */
 const REPORT_MS = 10_000
 
-/** Ticks of `/proc/<pid>/stat` in a second; Linux has had this value on every platform since 2.6. */
+/** Ticks of `/proc/<pid>/stat` in a second: USER_HZ, on the platforms that Node runs on. */
 const TICKS_PER_SECOND = 100
 
 /** What a test file reported until it ended. */
