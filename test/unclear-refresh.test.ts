@@ -6,6 +6,7 @@ import {
   startBrokerWithSandbox,
 } from './support/broker-with-sandbox.ts'
 import { query } from './support/database.ts'
+import { scrape } from './support/scrape.ts'
 import { underLoad } from './support/under-load.ts'
 
 /** An unclear send is resolved soon. */
@@ -52,6 +53,35 @@ t.test(
     assertPresentedOnce(t, stage)
   },
 )
+
+t.test('sent again because a probe lied: refused as spent, and counted as reuse', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { env: FAST })
+  stage.sandbox.world.faults.set([
+    { fault: 'bad_gateway_after_spend', endpoint: 'token', times: 1 },
+    { fault: 'probe_lies_alive', endpoint: 'probe', times: 1 },
+  ])
+  await letAccessTokenExpire(stage)
+  await stage.makeDue()
+  await until(async () => (await stage.row()).status === 'reauth_required', 40_000)
+  t.match(await stage.attempts(), [{ outcome: 'lost', sendCount: 2 }])
+  t.equal(stage.sandbox.world.books.totals.reusedRefreshTokens, 1)
+  t.equal((await scrape(stage.broker)).value('amo_refresh_token_reuse_suspected_total'), 1)
+})
+
+t.test('sent again, and refused as spent though it is alive: not counted as reuse', async (t) => {
+  const stage = await startBrokerWithSandbox(t, { env: FAST })
+  const { world } = stage.sandbox
+  world.faults.set([
+    { fault: 'drop_before_spend', endpoint: 'token', times: 1 },
+    { fault: 'revoked', endpoint: 'token', times: 1 },
+  ])
+  await stage.makeDue()
+  const row = await afterAttempt(stage, 1)
+  t.match(row, { status: 'active', lastErrorCode: null })
+  t.match(await stage.attempts(), [{ outcome: 'committed', sendCount: 3 }])
+  t.equal(world.books.totals.reusedRefreshTokens, 0)
+  t.equal((await scrape(stage.broker)).value('amo_refresh_token_reuse_suspected_total'), 0)
+})
 
 t.test('a response after the limit is read and committed', async (t) => {
   const stage = await startBrokerWithSandbox(t, { env: { ...FAST, SETTLE_MS: '60000' } })
@@ -140,3 +170,8 @@ t.test('ambiguous, then renamed: sent again to the host that the probe reports',
   t.match(await stage.attempts(), [{ outcome: 'committed', sendCount: 2 }])
   assertPresentedOnce(t, stage)
 })
+
+/** An access token that has expired says nothing about a refresh, so it is not probed. */
+async function letAccessTokenExpire({ databaseUrl }: { databaseUrl: string }): Promise<void> {
+  await query(databaseUrl, `update amo_tokens set "expiresAt" = now()`)
+}

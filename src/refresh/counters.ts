@@ -131,7 +131,7 @@ function createCounts(registry: Registry, labels: IntegrationLabels) {
     },
     reuseSuspected: new Counter({
       name: 'amo_refresh_token_reuse_suspected_total',
-      help: 'Tokens refused as spent that this broker had sent before; must stay 0; sum over replicas',
+      help: 'Tokens that this broker had sent before, refused as spent, and not alive by a probe; must stay 0; sum over replicas',
       registers,
     }),
     reclaims: new Counter({

@@ -11,6 +11,7 @@ import type { RefreshContext } from './context.ts'
 import type { CountedEnd } from './counters.ts'
 import { finishRefused } from './finish-refused.ts'
 import { finishUnknown } from './finish-unknown.ts'
+import { probeClaim } from './probe-claim.ts'
 import { swapSecret } from './swap-secret.ts'
 
 /**
@@ -64,8 +65,18 @@ export async function finish(
       log.error({ ...logFields(claim), code }, 'refusal of an unknown kind')
       return finishUnknown(context, claim, code)
     case 'ambiguous':
+      if (code === 'token_revoked') await countReuse(context, claim)
       return leaveUnresolved(claimContext, claim, code)
   }
+}
+
+/**
+ * Counts a token that was refused as spent, and that an owner before this one had sent as well. Not
+ * if a probe says that it is alive: such refusals have been wrong (T10).
+ */
+async function countReuse(context: RefreshContext, claim: Claim): Promise<void> {
+  const { state } = await probeClaim(context, claim)
+  if (state !== 'alive') context.process.counters.reuseSuspected.inc()
 }
 
 async function finishWithPair(

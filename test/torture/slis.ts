@@ -1,10 +1,12 @@
 import type { ReadResult } from '../../src/audit/read-totals.ts'
+import type { BookEntry } from '../../src/sandbox/books.ts'
 import { readRuleGroups } from '../support/alert-rules.ts'
 import type { Series } from '../support/prometheus.ts'
 import { isForgottenSend } from './forgotten-sends.ts'
 import type { Harness } from './harness.ts'
 import { BEAT_MS, type NearExpiry } from './pulse.ts'
 import type { StatusChange } from './status-changes.ts'
+import { hiddenByRestarts, type Unscraped, unscrapedTimes } from './unscraped.ts'
 
 /** What Prometheus has of the run. */
 export interface Scrapes {
@@ -29,9 +31,8 @@ export interface Sli {
 }
 
 /**
- * `rate` and `increase` extrapolate to the ends of the range, by half a scrape interval at most. A
- * counter that has grown past its last value before the first scrape of a new process hides a
- * restart. Both are below this share in a run of minutes.
+ * `rate` and `increase` extrapolate to the ends of the range, by about a scrape interval each. That
+ * is less than this share of a run of minutes.
  */
 const EXTRAPOLATED = 0.01
 /** A change is committed before its process counts it, and a scrape waits for the database. */
@@ -49,10 +50,11 @@ export async function compareSlis(
   scrapes: Scrapes,
   changes: readonly StatusChange[],
 ): Promise<Sli[]> {
-  const unseen = await unseenWindows(harness, scrapes)
+  const everyScrape = await scrapes.samples('amo_token_reads_total{outcome="done"}')
+  const unscraped = unscrapedTimes(harness.replicas, everyScrape)
   return [
-    ...(await compareReads(harness, scrapes, unseen)),
-    ...(await compareChain(harness, scrapes, unseen, changes)),
+    ...(await compareReads(harness, scrapes, unscraped)),
+    ...(await compareChain(harness, scrapes, unscraped, changes)),
     await comparePromises(harness, scrapes),
     await compareFreshness(harness, scrapes),
   ]
@@ -63,46 +65,27 @@ function sli(name: string, judge: number, prometheus: number, least: number, mos
   return { name, judge, prometheus, least, most, isEqual }
 }
 
-/** From the last scrape of a process to its end, when nobody saw what it counted. */
-interface Window {
-  replica: string
-  fromMs: number
-  toMs: number
-}
-
-async function unseenWindows({ replicas }: Harness, scrapes: Scrapes): Promise<Window[]> {
-  const series = await scrapes.samples('amo_token_reads_total{outcome="done"}')
-  return replicas.flatMap(({ name, url, lives }) => {
-    const { host } = new URL(url)
-    const own = series.find(({ labels }) => labels.instance === host)?.values ?? []
-    return lives.flatMap(({ beganAtMs, endedAtMs }) => {
-      if (endedAtMs === undefined) return []
-      const inLife = own.map(([at]) => at * 1000).filter((at) => at > beganAtMs && at < endedAtMs)
-      return [{ replica: name, fromMs: inLife.at(-1) ?? beganAtMs, toMs: endedAtMs }]
-    })
-  })
-}
-
 async function compareReads(
-  { answers }: Harness,
+  { answers, replicas }: Harness,
   scrapes: Scrapes,
-  unseen: readonly Window[],
+  unscraped: readonly Unscraped[],
 ): Promise<Sli[]> {
   const isUnseen = ({ replica, atMs }: { replica: string; atMs: number }) =>
-    unseen.some(
+    unscraped.some(
       (window) => window.replica === replica && atMs > window.fromMs && atMs <= window.toMs,
     )
-  const count = (result: ReadResult) => {
+  const count = async (result: ReadResult) => {
     const all = answers.all.filter((answer) => answer.result === result)
     const seen = all.filter((answer) => !isUnseen(answer)).length
+    const series = await scrapes.samples(`amo_token_reads_total{result="${result}"}`)
     return {
       judge: all.length,
-      least: seen * (1 - EXTRAPOLATED),
+      least: (seen - hiddenByRestarts(replicas, series)) * (1 - EXTRAPOLATED),
       most: (all.length + answers.unanswered) * (1 + EXTRAPOLATED),
     }
   }
-  const served = count('served')
-  const unavailable = count('unavailable')
+  const served = await count('served')
+  const unavailable = await count('unavailable')
   const increase = (result: ReadResult) =>
     scrapes.query(`sum(increase(amo_token_reads_total{result="${result}"}[${scrapes.range}]))`)
   const ratio = (part: number, rest: number) => part / (part + rest)
@@ -130,31 +113,31 @@ async function compareReads(
 async function compareChain(
   harness: Harness,
   scrapes: Scrapes,
-  unseen: readonly Window[],
+  unscraped: readonly Unscraped[],
   changes: readonly StatusChange[],
 ): Promise<Sli[]> {
   const { range } = scrapes
   const isUnseen = (atMs: number) =>
-    unseen.some(({ fromMs, toMs }) => atMs > fromMs - COUNTED_MS && atMs <= toMs + COUNTED_MS)
-  // `known`: those that a broker can know of.
-  const compare = async (name: string, times: number[], expr: string, known = times) => {
+    unscraped.some(({ fromMs, toMs }) => atMs > fromMs - COUNTED_MS && atMs <= toMs + COUNTED_MS)
+  const compare = async (name: string, { all, known, possible }: Events, expr: string) => {
     const seen = known.filter((atMs) => !isUnseen(atMs)).length
     const prometheus = await scrapes.query(expr)
     // `increase` of a few is not a whole number.
-    const most = Math.max(times.length + 0.1, times.length * (1 + EXTRAPOLATED))
-    return sli(name, times.length, prometheus, seen * (1 - EXTRAPOLATED), most)
+    const most = Math.max(possible.length + 0.1, possible.length * (1 + EXTRAPOLATED))
+    return sli(name, all.length, prometheus, seen * (1 - EXTRAPOLATED), most)
   }
-  const timesOf = (kind: StatusChange['kind']) =>
-    changes.filter((change) => change.kind === kind).map(({ atMs }) => atMs)
-  const presentations = harness.sandbox.world.books
-    .list()
-    .filter(({ kind, outcome }) => kind === 'refresh_token' && outcome === 'reused')
-  const reused = presentations.map(({ at }) => at)
-  const knownReused = presentations
-    .filter((entry) => !isForgottenSend(harness, entry))
-    .map(({ at }) => at)
-  const lost = timesOf('pair_lost')
-  const revived = timesOf('revived')
+  const changesOf = (kind: StatusChange['kind']): Events => {
+    const all = changes.filter((change) => change.kind === kind).map(({ atMs }) => atMs)
+    return { all, known: all, possible: all }
+  }
+  const lost = changesOf('pair_lost')
+  const revived = changesOf('revived')
+  const reused = reuses(harness)
+  const errors: Events = {
+    all: [...lost.all, ...revived.all, ...reused.all],
+    known: [...lost.known, ...revived.known, ...reused.known],
+    possible: [...lost.possible, ...revived.possible, ...reused.possible],
+  }
   const rule = ruleOf('amo:slo_errors:increase1h', 'chain').replaceAll('[1h]', `[${range}]`)
   return [
     await compare(
@@ -171,14 +154,34 @@ async function compareChain(
       'chain: refresh tokens reused',
       reused,
       `sum(increase(amo_refresh_token_reuse_suspected_total[${range}]))`,
-      knownReused,
     ),
-    await compare('chain: errors', [...lost, ...revived, ...reused], rule, [
-      ...lost,
-      ...revived,
-      ...knownReused,
-    ]),
+    await compare('chain: errors', errors, rule),
   ]
+}
+
+/** The times of events that the harness knows of. */
+interface Events {
+  all: number[]
+  /** Those that a broker can know of. */
+  known: number[]
+  /** Those, and what a broker cannot tell from them. */
+  possible: number[]
+}
+
+/**
+ * Spent refresh tokens that were presented again. A broker knows of a refusal that it has read, of a
+ * token whose first send no failover has made it forget. A refusal may be a lie of the provider.
+ */
+function reuses(harness: Harness): Events {
+  const entries = harness.sandbox.world.books.list().filter(({ kind }) => kind === 'refresh_token')
+  const reused = entries.filter(({ outcome }) => outcome === 'reused')
+  const known = reused.filter((entry) => entry.answered && !isForgottenSend(harness, entry))
+  const lies = entries.filter(
+    ({ outcome, presentation }) =>
+      outcome === 'said_revoked' && presentation !== undefined && presentation !== 'first',
+  )
+  const timesOf = (of: BookEntry[]) => of.map(({ at }) => at)
+  return { all: timesOf(reused), known: timesOf(known), possible: timesOf([...reused, ...lies]) }
 }
 
 async function comparePromises({ callers }: Harness, scrapes: Scrapes): Promise<Sli> {
