@@ -239,26 +239,4 @@ export const REAUTH_MUTATIONS: Mutation[] = [
     edits: TWO_STATEMENTS,
     tests: [{ file: 'test/interleavings.test.ts' }],
   },
-  {
-    guard: 'a refusal as spent under a reclaimed claim is counted',
-    edits: [
-      {
-        file: 'src/refresh/finish.ts',
-        find: "      if (code === 'token_revoked') await countReuse(context, claim)\n",
-        replace: '      void countReuse\n',
-      },
-    ],
-    tests: [{ file: 'test/unclear-refresh.test.ts', only: /counted as reuse/ }],
-  },
-  {
-    guard: 'a refusal as spent that a probe contradicts is not counted',
-    edits: [
-      {
-        file: 'src/refresh/finish.ts',
-        find: "  if (state !== 'alive') context.process.counters.reuseSuspected.inc()",
-        replace: '  void state\n  context.process.counters.reuseSuspected.inc()',
-      },
-    ],
-    tests: [{ file: 'test/unclear-refresh.test.ts', only: /counted as reuse/ }],
-  },
 ]

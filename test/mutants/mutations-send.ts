@@ -162,4 +162,26 @@ export const SEND_MUTATIONS: Mutation[] = [
     ],
     tests: [{ file: 'test/unclear-refresh.test.ts', only: /401 without a hint/ }],
   },
+  {
+    guard: 'a refusal as spent under a reclaimed claim is counted',
+    edits: [
+      {
+        file: 'src/refresh/finish.ts',
+        find: "      if (code === 'token_revoked') await countReuse(context, claim)\n",
+        replace: '      void countReuse\n',
+      },
+    ],
+    tests: [{ file: 'test/unclear-refresh.test.ts', only: /counted as reuse/ }],
+  },
+  {
+    guard: 'a refusal as spent that a probe contradicts is not counted',
+    edits: [
+      {
+        file: 'src/refresh/finish.ts',
+        find: "  if (state !== 'alive') context.process.counters.reuseSuspected.inc()",
+        replace: '  void state\n  context.process.counters.reuseSuspected.inc()',
+      },
+    ],
+    tests: [{ file: 'test/unclear-refresh.test.ts', only: /counted as reuse/ }],
+  },
 ]
