@@ -5,6 +5,9 @@ import type { Lane } from './lane.ts'
 /** A file that gets a line for each broken rule; see `test/mutants/history.ts`. */
 const { HISTORY_FINDINGS } = process.env
 
+/** Only the histories matter: no schedule ends at what else it has broken. */
+export const COLLECTS_HISTORIES = HISTORY_FINDINGS !== undefined
+
 /**
  * Returns what is wrong with the history that a schedule has left in the database. A failover that
  * forgets commits forgets records of sends too.
