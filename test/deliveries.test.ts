@@ -125,6 +125,10 @@ t.test('order and retries: the account waits for the third failed attempt', asyn
   t.equal((await resend(failed?.id)).status, 202)
   await untilDeliveries(databaseUrl, 'hook', ([row]) => row?.state === 'delivered')
   t.equal(idsOf(receiver).at(-1), first)
+  const times = (message: string) => broker.log().split(`"msg":"${message}"`).length - 1
+  await until(() => times('deliveries to an endpoint work again') === 2)
+  t.equal(times('deliveries to an endpoint fail'), 2, 'once before each success')
+  t.match(broker.log(), /"code":"server_error","status":500,"msg":"deliveries to an endpoint fail"/)
   t.equal((await resend(999_999)).body.code, 'delivery_not_found')
 })
 

@@ -6,9 +6,9 @@ import t from 'tap'
 import { systemClock } from '../src/lib/clock.ts'
 import { PeriodicTask } from '../src/lib/periodic-task.ts'
 import { OPERATOR_KEY, until } from './support/broker.ts'
-import { startBrokerWithSandbox } from './support/broker-with-sandbox.ts'
+import { afterAttempt, startBrokerWithSandbox } from './support/broker-with-sandbox.ts'
 import { ask } from './support/clients.ts'
-import { createDatabase, redisUrl } from './support/database.ts'
+import { createDatabase, query, redisUrl } from './support/database.ts'
 import { callsIn, findLogCalls } from './support/log-calls.ts'
 import { rowsOf, sectionOf } from './support/markdown.ts'
 import { startProxy } from './support/proxy.ts'
@@ -95,8 +95,8 @@ t.test('an outage of PostgreSQL and Redis: one line for each change, with the ca
   // Enough for every repetition: beats come every 200 ms, other work every second.
   const beats = count('heartbeat failed')
   await until(() => count('heartbeat failed') > beats + 15, LIMIT_MS)
-  const isOld = ({ msg }: Line) => msg === 'request answered' || msg === 'request failed'
-  const loud = lines().filter((line) => line.level >= WARN && !isOld(line))
+  for (let n = 0; n < 20; n += 1) t.equal((await broker.get('/tokens/nobody')).status, 503)
+  const loud = lines().filter(({ level }) => level >= WARN)
   const names = loud.map(({ msg, reason, code, work }) => [msg, reason ?? code, work].join(' '))
   t.same(
     names.toSorted(),
@@ -116,6 +116,28 @@ t.test('an outage of PostgreSQL and Redis: one line for each change, with the ca
   await until(() => count('storage is writable again') > 0 && count('Redis works again') > 0)
   t.equal(count('storage is writable again'), 1)
   t.equal(count('Redis works again'), 1)
+  await until(() => count('LISTEN works again') > 0)
+  t.equal(count('LISTEN works again'), 1)
+})
+
+t.test('without Redis refreshes go on: one line, and a refused integration recovers', async (t) => {
+  const redis = await startProxy(t, redisUrl())
+  const stage = await startBrokerWithSandbox(t, { redis: redis.url })
+  const { broker, databaseUrl } = stage
+  redis.set('hang')
+  await query(databaseUrl, `update amo_integrations set "lastErrorCode" = 'client_rejected'`)
+  for (const nth of [1, 2, 3]) {
+    await stage.makeDue()
+    await afterAttempt(stage, nth)
+  }
+  await until(async () => {
+    const [row] = await query(databaseUrl, 'select "lastErrorCode" from amo_integrations')
+    return row?.lastErrorCode === null
+  })
+  const untidied = () =>
+    linesOf(broker.log()).filter(({ msg }) => msg === 'journal not tidied after a commit')
+  await until(() => untidied().length >= 3)
+  t.equal(untidied().filter(({ level }) => level >= WARN).length, 1)
 })
 
 t.test('X-Request-Id: in the lines of the work that a request has caused', async (t) => {

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { Registry } from '@prometheus-io/client'
 import { pino } from 'pino'
@@ -12,9 +14,9 @@ import { LoopWatch } from '../src/monitoring/loop-watch.ts'
 import { registerStorageMetrics } from '../src/monitoring/storage-metrics.ts'
 import { ONBOARDING_ENDS } from '../src/onboarding/outcomes.ts'
 import { Secret } from '../src/vault/secret.ts'
-import { until } from './support/broker.ts'
+import { OPERATOR_KEY, until } from './support/broker.ts'
 import { afterAttempt, startBrokerWithSandbox } from './support/broker-with-sandbox.ts'
-import { makeClient } from './support/clients.ts'
+import { ask, makeClient } from './support/clients.ts'
 import { query } from './support/database.ts'
 import { createDatabaseWithAccounts } from './support/database-with-accounts.ts'
 import { rowsOf, sectionOf } from './support/markdown.ts'
@@ -143,6 +145,7 @@ t.test('GET /metrics: reads by outcome, and by client only for a monitor', async
     const shown = await scrape(broker, as(monitor))
     t.equal(shown.value(`${ofClient}"served"}`), 11)
     t.equal(shown.value(`${ofClient}"refused"}`), 1)
+    t.equal(shown.value(`${ofClient}"unavailable"}`), 0, 'exists before its first read')
     t.equal(shown.types.has('amo_accounts'), true, 'with all others')
     for (const key of [reader, 'amo_wrong', 'Basic x']) {
       t.notMatch((await scrape(broker, as(key))).text, /reader-one/)
@@ -155,11 +158,43 @@ t.test('GET /metrics: reads by outcome, and by client only for a monitor', async
       value(`amo_http_requests_total{listener="internal",${labels}}`)
     t.equal(route('method="POST",route="/clients",status="2xx"'), 2)
     t.equal(route('method="GET",route="/audit",status="5xx"'), 0)
+    const unrouted = 'method="any",route="none",status="4xx"'
+    t.equal(route(unrouted), 0)
+    const heads = 'method="GET",route="/health/live",status="2xx"'
+    const before = route(heads) ?? 0
+    await fetch(`${broker.url}/health/live`, { method: 'HEAD' })
     await broker.get('/no/such/path?code=c0ffee')
+    await fetch(`${broker.url}/tokens/%zz`)
+    await sendBytes(broker.url, 'no HTTP')
     const after = await scrape(broker)
-    t.match(after.text, /route="none",status="4xx"} 1/)
-    t.notMatch(after.text, /c0ffee|such/)
+    const counted = (labels: string) =>
+      after.value(`amo_http_requests_total{listener="internal",${labels}}`)
+    t.equal(counted(unrouted), 3, 'also a URL that cannot be parsed, and other bytes')
+    t.equal(counted(heads), before + 1, 'HEAD counts as GET')
+    t.notMatch(after.text, /c0ffee|such|HEAD/)
   })
+})
+
+t.test('an integration that is removed leaves no series', async (t) => {
+  const { broker, databaseUrl, sandbox } = await startBrokerWithSandbox(t, { connect: false })
+  const headers = { authorization: `Bearer ${OPERATOR_KEY}` }
+  const made = await ask(broker.url, 'PUT', '/integrations/second', headers, {
+    provider: 'kommo',
+    client_id: '33333333-3333-4333-8333-333333333333',
+    client_secret: 'canary-second-secret',
+    redirect_uri: `${broker.publicUrl}/integrations/kommo/oauth/callback`,
+    sandbox_origin: sandbox.origin,
+  })
+  t.equal(made.status, 201)
+  await query(databaseUrl, `update amo_integrations set "paceTokens" = -100`)
+  const used = async () => (await scrape(broker)).value('amo_pace_used_ratio{integration="second"}')
+  await until(async () => Number(await used()) > 1)
+  t.equal((await ask(broker.url, 'DELETE', '/integrations/second', headers)).status, 200)
+  await until(async () => (await used()) === undefined)
+  const gauges = (await scrape(broker)).text
+    .split('\n')
+    .filter((line) => !/_total|_count|_sum|_bucket/.test(line))
+  t.notMatch(gauges.join('\n'), /second"/)
 })
 
 t.test('onboardings by outcome: each end that docs/api.md lists', async (t) => {
@@ -270,3 +305,12 @@ t.test('metrics: before the first echo, its age is that of the process', async (
   const seconds = Number(text.trim().split(' ').at(-1))
   t.ok(seconds > 0 && seconds <= performance.now() / 1000, text)
 })
+
+/** Sends bytes on a connection of its own, and waits for its end. */
+async function sendBytes(url: string, bytes: string): Promise<void> {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  socket.resume()
+  socket.end(`${bytes}\r\n\r\n`)
+  await once(socket, 'close')
+}

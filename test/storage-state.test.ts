@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { pino } from 'pino'
 import t from 'tap'
-import { failureOf, isLoginRefused, markConnectFailure } from '../src/db/failures.ts'
+import {
+  codeOf,
+  failureOf,
+  isLoginRefused,
+  markConnectFailure,
+  remedyOf,
+} from '../src/db/failures.ts'
 import { openRedis } from '../src/db/redis.ts'
 import { shareTimeline } from '../src/db/shared-timeline.ts'
 import { CLASSES, EXCEPTIONS } from '../src/db/sqlstates.ts'
@@ -69,6 +75,21 @@ t.test('codes and messages, while running', async (t) => {
     t.equal(failureOf(failed(code, message)), failure, code ?? message)
   }
   t.equal(failureOf('no error'), 'statement')
+})
+
+t.test('the cause of a connection failure without a code', async (t) => {
+  const table: [message: string, code: string, remedy: RegExp][] = [
+    ['timeout expired', 'no_answer', /runs/],
+    ['Connection terminated unexpectedly', 'no_answer', /runs/],
+    ['The server does not support SSL connections', 'no_tls', /sslmode=disable/],
+    ['SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string', 'login_failed', /user/],
+    ['anything else', 'Error', /runs/],
+  ]
+  for (const [message, code, remedy] of table) {
+    t.equal(codeOf(failed(undefined, message)), code, message)
+    t.match(remedyOf(failed(undefined, message)), remedy, message)
+  }
+  t.equal(failureOf(failed(undefined, 'timeout expired')), 'unreachable')
 })
 
 t.test('an error that prevented a connection is about the server, whatever its code', async (t) => {

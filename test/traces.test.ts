@@ -113,7 +113,7 @@ t.test('traces: a refresh is one trace, a hit none', async (t) => {
     const root = linked()
     if (root === undefined) throw new Error('no linked trace')
     t.notOk(traceIds.includes(root.traceId), 'a trace of its own')
-    t.match(root.attributes, { 'amo.lane': 'waiting', 'amo.outcome': 'attempted' })
+    t.match(root.attributes, { 'amo.lane': 'waiting', 'amo.outcome': 'committed' })
     t.same(namesOf(traceOf(root)), [
       'amo.refresh',
       'amo.refresh.claim',

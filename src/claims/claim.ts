@@ -27,6 +27,11 @@ export interface Claim extends AccountKey {
   /** The pair comes from a backup or the escrow, and a newer one may exist. */
   isRestored: boolean
   /**
+   * Why the send before a reclaim had no clear result. Null: its process did not get as far as to
+   * record that.
+   */
+  unresolvedAs?: string | null
+  /**
    * What the last probe of the token said, since the last send under this claim. Undefined: it was
    * not probed. Written into the steps of the attempt.
    */

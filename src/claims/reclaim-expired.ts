@@ -45,9 +45,9 @@ export async function reclaimExpired(claimContext: ClaimContext, limit: number):
       set owner = ${claimContext.owner}, purpose = 'refresh', "leaseUntil" = ${leaseUntil(lease)},
         ${addStep('reclaimed', claimContext.owner)}
       from expired where a.id = expired."attemptId" and a."finishedAt" is null and ${isSettled}
-      returning a.id as "attemptId", a."sendCount"
+      returning a.id as "attemptId", a."sendCount", a."outcomeCode" as "unresolvedAs"
     )
-    select expired.*, reclaimed."sendCount", false as "isCanary"
+    select expired.*, reclaimed."sendCount", reclaimed."unresolvedAs", false as "isCanary"
     from reclaimed join expired using ("attemptId")
   `.execute(claimContext.claims)
   const leaseEndsAtMs = askedAtMs + lease

@@ -132,6 +132,11 @@ export class ClientDirectory {
       : undefined
   }
 
+  /** Returns the names of the clients that have a key. */
+  names(): string[] {
+    return [...new Set(Array.from(this.#keys.values(), ({ caller }) => caller.name))]
+  }
+
   /** Reads all clients. Changes that arrive during a read cause one further read. Never rejects. */
   reload(): Promise<void> {
     this.#lastProvenMs = this.#provenMs()

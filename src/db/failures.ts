@@ -2,7 +2,10 @@ import { CLASSES, EXCEPTIONS, type Failure } from './sqlstates.ts'
 
 /** Messages of pg, which have no code, for a connection that is lost or does not answer. */
 const NO_ANSWER =
-  /^(Connection terminated|Query read timeout|Client has encountered a connection error|Client was closed|The server does not support SSL connections|There was an error establishing an SSL connection)/
+  /^(Connection terminated|Query read timeout|timeout expired|Client has encountered a connection error|Client was closed)/
+/** Messages of pg when the server refuses to speak TLS. */
+const NO_TLS =
+  /^(The server does not support SSL connections|There was an error establishing an SSL connection)/
 /** Message of pg-pool when all its connections are in use. */
 const POOL_FULL = 'timeout exceeded when trying to connect'
 /** Messages of pg when the password exchange fails. */
@@ -47,7 +50,7 @@ function byCode(error: Error): Failure {
   }
   if (typeof code === 'string') return SOCKET_OR_TLS.test(code) ? 'unreachable' : 'statement'
   if (error.message === POOL_FULL) return 'busy'
-  return NO_ANSWER.test(error.message) || LOGIN_FAILED.test(error.message)
+  return [NO_ANSWER, NO_TLS, LOGIN_FAILED].some((known) => known.test(error.message))
     ? 'unreachable'
     : 'statement'
 }
@@ -68,9 +71,10 @@ export function codeOf(error: unknown): string {
   const { code, cause } = error as { code?: unknown; cause?: unknown }
   if (typeof code === 'string') return code
   if (cause instanceof Error && cause !== error) return codeOf(cause)
-  return error instanceof Error && NO_ANSWER.test(error.message)
-    ? 'no_answer'
-    : (error as Error).name
+  const { message, name } = error as Error
+  if (NO_ANSWER.test(message)) return 'no_answer'
+  if (NO_TLS.test(message)) return 'no_tls'
+  return LOGIN_FAILED.test(message) ? 'login_failed' : name
 }
 
 const REMEDIES: readonly [pattern: RegExp, remedy: string][] = [
@@ -78,6 +82,8 @@ const REMEDIES: readonly [pattern: RegExp, remedy: string][] = [
   [/^53100$/, 'Free disk space on the PostgreSQL server.'],
   [/^53/, 'Raise max_connections, or close other connections (see pg_stat_activity).'],
   [/^28/, 'Correct user and password in DATABASE_URL, or pg_hba.conf on the server.'],
+  [/^login_failed$/, 'Correct user and password in DATABASE_URL.'],
+  [/^no_tls$/, 'Enable TLS on the server, or write sslmode=disable in DATABASE_URL.'],
   [/^3D/, 'Create the database, or correct its name in DATABASE_URL.'],
   [/^57P0[13]$/, 'Wait: the server is starting or stopping.'],
   [/^(ENOTFOUND|EAI_AGAIN)$/, 'Correct the host in DATABASE_URL, or DNS.'],
@@ -96,10 +102,5 @@ export function remedyOf(error: unknown): string {
   const code = codeOf(error)
   const [, remedy] = REMEDIES.find(([pattern]) => pattern.test(code)) ?? []
   if (remedy !== undefined) return remedy
-  const { message } = error as { message?: string }
-  if (LOGIN_FAILED.test(message ?? '')) return 'Correct user and password in DATABASE_URL.'
-  if (/does not support SSL/.test(message ?? '')) {
-    return 'Enable TLS on the server, or write sslmode=disable in DATABASE_URL.'
-  }
   return 'Check that PostgreSQL runs and that DATABASE_URL leads to it.'
 }

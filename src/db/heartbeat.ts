@@ -115,7 +115,9 @@ export class Heartbeat {
     // Every database user can notify: a time that no beat of ours can have sent is ignored.
     if (sentMs <= this.#lastHeardMs || sentMs > performance.now()) return
     this.#lastHeardMs = sentMs
+    if (!this.#hasReportedSilence) return
     this.#hasReportedSilence = false
+    this.#log.info('LISTEN is heard again')
   }
 
   async #beat(): Promise<void> {

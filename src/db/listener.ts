@@ -67,7 +67,7 @@ export class Listener {
         for (const channel of subscription.channels.keys()) {
           await client.query(`listen ${client.escapeIdentifier(channel)}`)
         }
-        this.#failure.hasEnded()
+        if (this.#failure.hasEnded()) this.#log.info('LISTEN works again')
         subscription.onConnected()
         first.resolve()
         await ended

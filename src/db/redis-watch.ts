@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { FailureChange } from '../lib/failure-change.ts'
-import { type RedisClient, reasonOf } from './redis.ts'
+import { commandReasonOf, type RedisClient } from './redis.ts'
 import { shareTimeline } from './shared-timeline.ts'
 import type { Storage } from './storage-state.ts'
 
@@ -20,20 +20,12 @@ export class RedisWatch {
   #timer: NodeJS.Timeout | undefined
   #reason: string | undefined
   readonly #failure = new FailureChange()
-  /** Why the last connection failed. Commands only report that there is none. */
-  #connectionError: string | undefined
 
   constructor(redis: RedisClient, deploymentId: string, storage: Storage, log: Logger) {
     this.#redis = redis
     this.#deploymentId = deploymentId
     this.#storage = storage
     this.#log = log
-    redis.on('error', (error: Error) => {
-      this.#connectionError = reasonOf(error)
-    })
-    redis.on('ready', () => {
-      this.#connectionError = undefined
-    })
   }
 
   /** Why commands fail; undefined: they work. */
@@ -59,8 +51,7 @@ export class RedisWatch {
       await shareTimeline(this.#redis, this.#deploymentId, this.#storage)
       this.#set(undefined)
     } catch (error) {
-      const reason = reasonOf(error)
-      this.#set(reason === 'no connection' ? (this.#connectionError ?? reason) : reason)
+      this.#set(commandReasonOf(error, this.#redis))
     }
   }
 

@@ -10,6 +10,8 @@ const CONNECT_TIMEOUT_MS = 2_000
 const RECONNECT_MS = 500
 const FIRST_LIMIT_MS = 5_000
 
+const NO_CONNECTION = 'no connection'
+
 /** The nodes of a Cluster say which slots they hold, but not at which address. */
 class NoAddress extends Error {
   override readonly message =
@@ -19,6 +21,9 @@ class NoAddress extends Error {
 /** One server, the primary that Sentinel names, or a Cluster. */
 export type RedisClient = Redis | Cluster
 
+/** Why the last connection of a client failed. Commands only say that there is none. */
+const connectionFailures = new WeakMap<RedisClient, string>()
+
 /**
  * Opens a connection that fails at once instead of queueing, and never sends a command twice. Waits
  * for the first connection attempt, which may fail.
@@ -26,18 +31,19 @@ export type RedisClient = Redis | Cluster
 export async function openRedis(url: Secret, log: Logger): Promise<RedisClient> {
   const redis = createClient(parseRedisUrl(url.reveal()))
   let isUp = true
-  let reason = 'closed by the server'
   redis.on('ready', () => {
     isUp = true
-    reason = 'closed by the server'
+    connectionFailures.delete(redis)
     log.info('connected to Redis')
   })
   redis.on('close', () => {
+    const reason = connectionFailures.get(redis) ?? 'closed by the server'
     if (isUp) log.warn({ reason }, 'no connection to Redis')
     isUp = false
   })
   redis.on('error', (error: Error) => {
-    reason = reasonOf(error)
+    const reason = reasonOf(error)
+    connectionFailures.set(redis, reason)
     log.debug({ reason }, 'Redis failed')
   })
   redis.on('connect', () => {
@@ -51,6 +57,12 @@ export async function openRedis(url: Secret, log: Logger): Promise<RedisClient> 
   return redis
 }
 
+/** Returns why a command failed, or why there is no connection for it, without anything secret. */
+export function commandReasonOf(error: unknown, redis: RedisClient): string {
+  const reason = reasonOf(error)
+  return reason === NO_CONNECTION ? (connectionFailures.get(redis) ?? reason) : reason
+}
+
 /** Returns why a command or a connection failed, without anything secret. */
 export function reasonOf(error: unknown): string {
   const { name, code, message, lastNodeError } = error as Error & {
@@ -62,7 +74,7 @@ export function reasonOf(error: unknown): string {
   if (name === 'ReplyError') return message.slice(0, 120)
   if (code !== undefined) return code
   if (/^All sentinels are unreachable/.test(message)) return 'no sentinel names a primary'
-  return message.includes('timed out') ? 'no answer' : 'no connection'
+  return message.includes('timed out') ? 'no answer' : NO_CONNECTION
 }
 
 function createClient(url: RedisUrl): RedisClient {

@@ -2,9 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Counter } from '@prometheus-io/client'
 import type { Logger } from 'pino'
 import { isStorageFailure } from '../db/failures.ts'
+import { FailureChange } from '../lib/failure-change.ts'
 import type { PeriodicWork } from '../lib/periodic-task.ts'
 import type { AttemptContext } from './attempt.ts'
 import { findDueEndpoints } from './claim.ts'
+import type { AttemptResult } from './finish.ts'
 import { type LaneContext, runLane } from './lane.ts'
 
 /** Notifications start a run earlier. This finds retries, and what notifications missed. */
@@ -27,6 +29,8 @@ export class Senders implements PeriodicWork {
   readonly intervalMs = INTERVAL_MS
   readonly #with: SendersDependencies
   readonly #lanes = new Map<string, Promise<void>>()
+  /** Of the endpoints that fail, by id. */
+  readonly #failures = new Map<string, FailureChange>()
   readonly #stopping = new AbortController()
   #claims = 0
   #waking: Promise<void> | undefined
@@ -72,6 +76,25 @@ export class Senders implements PeriodicWork {
     this.#lanes.set(endpointId, lane)
   }
 
+  /** Logs that an endpoint begins to fail, for each cause once, and that it works again. */
+  #logChange(
+    endpointId: string,
+    outcome: AttemptResult['outcome'],
+    cause: Pick<AttemptResult, 'code' | 'status'>,
+  ): void {
+    const { log } = this.#with
+    const fields = { endpoint_id: endpointId }
+    if (outcome === 'delivered') {
+      const isOver = this.#failures.delete(endpointId)
+      if (isOver) log.info(fields, 'deliveries to an endpoint work again')
+    } else if (outcome !== 'expired') {
+      const failure = this.#failures.get(endpointId) ?? new FailureChange()
+      this.#failures.set(endpointId, failure)
+      const isNew = failure.isNew({ code: `${cause.code} ${cause.status}` })
+      if (isNew) log.warn({ ...fields, ...cause }, 'deliveries to an endpoint fail')
+    }
+  }
+
   #laneContext(deploymentId: string): LaneContext {
     const { owner, attempts, log } = this.#with
     const { signal } = this.#stopping
@@ -82,10 +105,11 @@ export class Senders implements PeriodicWork {
       random: Math.random,
       sleep: (ms) => delay(ms, undefined, { signal }).catch(() => {}),
       isStopping: () => signal.aborted,
-      onEnd({ id, endpointId, messageId }, { code, status, ms }, ending) {
+      onEnd: ({ id, endpointId, messageId }, { outcome, code, status, ms }, ending) => {
         attempts.inc({ outcome: ending })
         const what = { delivery: id, endpoint_id: endpointId, event: messageId, code, status, ms }
         log.debug({ ...what, ending }, 'delivery attempted')
+        this.#logChange(endpointId, outcome, { code, status })
         if (ending === 'failed') log.warn({ ...what, ending }, 'delivery failed for good')
       },
       onDisabled(endpointId, reason) {

@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import type { Broker } from '../broker.ts'
 import type { InternalTls, TrustProxy } from '../config/listeners.ts'
 import { BrokerError } from '../lib/errors.ts'
+import { UNROUTED } from '../monitoring/request-metrics.ts'
 import type { Secret } from '../vault/secret.ts'
 import { isServerCall } from './onboarding/server-calls.ts'
 import { bodiesPlugin } from './plugins/bodies.ts'
@@ -58,13 +59,15 @@ export async function createApp(
   { broker, log, trustProxy, internalTls }: AppOptions,
   docs: { isInternal: boolean },
 ): Promise<FastifyInstance> {
+  const listener = docs.isInternal ? 'internal' : 'public'
+  const { requests } = broker.monitoring
+  const countUnreadable = () => requests.observe({ listener, ...UNROUTED }, 400, 0)
   const app = fastify(
-    serverOptions(log, trustProxy, internalTls),
+    serverOptions({ log, trustProxy, internalTls }, countUnreadable),
   ).withTypeProvider<TypeBoxTypeProvider>()
   await app.register(requestIdPlugin)
   await app.register(requestLogPlugin, { log })
-  const listener = docs.isInternal ? 'internal' : 'public'
-  await app.register(requestMetricsPlugin, { requests: broker.monitoring.requests, listener })
+  await app.register(requestMetricsPlugin, { requests, listener })
   if (internalTls !== null && internalTls.clientCa !== null) requireClientCertificates(app)
   await app.register(securityHeadersPlugin)
   await app.register(problemsPlugin, docs)
@@ -100,10 +103,10 @@ export function sharedCount(
   return redis === null ? null : { redis, nameSpace: `amo:${deploymentId}:${purpose}:` }
 }
 
+/** @param countUnreadable counts a request that no hook sees */
 function serverOptions(
-  log: Logger,
-  trustProxy: TrustProxy,
-  internalTls: InternalTls | null,
+  { log, trustProxy, internalTls }: Pick<AppOptions, 'log' | 'trustProxy' | 'internalTls'>,
+  countUnreadable: () => void,
 ): FastifyHttpOptions<Server> {
   const limits = {
     headersTimeout: REQUEST_TIMEOUT_MS,
@@ -124,10 +127,14 @@ function serverOptions(
     genReqId: createRequestIds(),
     return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    clientErrorHandler: answerClientError,
+    clientErrorHandler(error, socket) {
+      if (answerClientError(error, socket)) countUnreadable()
+    },
     // A URL that cannot be parsed does not reach the error handler.
-    frameworkErrors: (_error, request, reply) =>
-      sendProblem(request, reply, new BrokerError('bad_request', 'The URL cannot be read.')),
+    frameworkErrors(_error, request, reply) {
+      countUnreadable()
+      sendProblem(request, reply, new BrokerError('bad_request', 'The URL cannot be read.'))
+    },
     schemaController: {
       compilersFactory: { buildSerializer: lazySerializers(), buildValidator: lazyValidators() },
     },

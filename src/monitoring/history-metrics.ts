@@ -17,7 +17,7 @@ export function registerHistoryMetrics(registry: Registry, check: DailyHistoryCh
     help: 'When the last daily check of the history ended; max over replicas',
     registers,
     collect() {
-      if (check.result !== undefined) this.set(check.result.checkedAt.getTime() / 1000)
+      this.set((check.result?.checkedAt.getTime() ?? Number.NaN) / 1000)
     },
   })
 }

@@ -7,7 +7,11 @@ interface ReadSources {
   /** Number of reads that the audit has counted. Hits are counted nowhere else. */
   audit: { reads(): ReadCount[] }
   cache: { readonly size: number }
+  /** Those whose reads may be counted. */
+  clients: { names(): string[] }
 }
+
+const RESULTS: readonly ReadResult[] = ['served', 'refused', 'unavailable']
 
 const WARNINGS: Record<Warning, true> = {
   refresh_pending: true,
@@ -56,9 +60,9 @@ export class ReadMetrics {
   #misses = 0
   #hits = 0
 
-  constructor(registry: Registry, { audit, cache }: ReadSources) {
+  constructor(registry: Registry, { audit, cache, clients }: ReadSources) {
     this.#audit = audit
-    this.#registerReads(registry)
+    this.#registerReads(registry, clients)
     this.#registerCache(registry, cache)
   }
 
@@ -67,7 +71,7 @@ export class ReadMetrics {
     this.#misses += 1
   }
 
-  #registerReads(registry: Registry): void {
+  #registerReads(registry: Registry, clients: ReadSources['clients']): void {
     const audit = this.#audit
     new Counter({
       name: 'amo_token_reads_total',
@@ -87,6 +91,9 @@ export class ReadMetrics {
       registers: [this.byClient],
       collect() {
         this.reset()
+        for (const client of clients.names()) {
+          for (const result of RESULTS) this.inc({ client, result }, 0)
+        }
         for (const { client, result, times } of audit.reads()) this.inc({ client, result }, times)
       },
     })

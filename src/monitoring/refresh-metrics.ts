@@ -32,6 +32,7 @@ export function registerRefreshMetrics(
     async collect() {
       const { integrations } = await snapshot.get()
       const rows = integrations.map((each) => [each.integration, each.dueSeconds] as const)
+      this.reset()
       for (const [integration, value] of highest(rows, labels)) this.set({ integration }, value)
     },
   })
@@ -43,6 +44,7 @@ export function registerRefreshMetrics(
     async collect() {
       const { integrations } = await snapshot.get()
       const rows = integrations.map((each) => [each.integration, each.paceUsed] as const)
+      this.reset()
       for (const [integration, value] of highest(rows, labels)) this.set({ integration }, value)
     },
   })

@@ -11,6 +11,9 @@ interface Route {
   route: string
 }
 
+/** What no route has: unknown paths, URLs that cannot be parsed, bytes that are not HTTP. */
+export const UNROUTED = { method: 'any', route: 'none' } as const
+
 /** Measures requests. */
 export interface RequestMetrics {
   /** Creates the series of a route with the value 0. */

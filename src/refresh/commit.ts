@@ -58,6 +58,7 @@ export async function commitOnce(
   // Not waited for: nobody who wants the new token waits for a disk.
   const tidied = tidyJournal(context, received, result, hadGap)
   process.inFlight.track(tidied.then(() => failpoint('tidied', received)))
+  if (result.result === 'committed') process.inFlight.track(clearRefusal(context, received))
   return result
 }
 
@@ -129,7 +130,7 @@ export function commitLateResponse(
  * gap needs the response (T15).
  */
 async function tidyJournal(
-  { responseJournal, provider, process }: RefreshContext,
+  { responseJournal, process }: RefreshContext,
   received: ReceivedPair,
   { result }: CommitResult,
   hadGap: () => boolean,
@@ -148,8 +149,21 @@ async function tidyJournal(
     // A power loss may take a response that is not flushed yet. Then the one before it is the last.
     if ((await responseJournal.flushed(received)) && !hadGap())
       await responseJournal.forgetOlder(received, received.generation)
-    await provider.credentials.recordError(received.integration, null)
+    process.tidyFailure.hasEnded()
   } catch (err) {
-    process.log.warn({ err, ...logFields(received) }, 'journal not tidied after a commit')
+    const level = process.tidyFailure.isNew(err) ? 'warn' : 'debug'
+    process.log[level]({ err, ...logFields(received) }, 'journal not tidied after a commit')
+  }
+}
+
+/** The provider has accepted the integration's client, whatever it said before. */
+async function clearRefusal(
+  { provider, process }: RefreshContext,
+  { integration }: ReceivedPair,
+): Promise<void> {
+  try {
+    await provider.credentials.recordError(integration, null)
+  } catch (err) {
+    process.log.warn({ err, integration }, 'refusal of an integration not cleared')
   }
 }

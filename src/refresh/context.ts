@@ -4,6 +4,7 @@ import type { Heartbeat } from '../db/heartbeat.ts'
 import type { CredentialRecord } from '../integrations/credential-record.ts'
 import type { Integrations } from '../integrations/directory.ts'
 import type { ResponseJournal } from '../journal/response-journal.ts'
+import type { FailureChange } from '../lib/failure-change.ts'
 import type { InFlight } from '../lib/in-flight.ts'
 import type { CommitContext } from '../pairs/commit-context.ts'
 import type { ProviderCall } from '../provider/call.ts'
@@ -29,6 +30,8 @@ interface ProcessContext {
   inFlight: InFlight
   counters: RefreshCounters
   log: Logger
+  /** Of what a commit leaves to be done in the journal. */
+  tidyFailure: FailureChange
 }
 
 /** Whether a step leaves the token to be sent, or has finished the claim. */

@@ -37,7 +37,7 @@ export type CountedEnd = CommitResult['result'] | RefusalCode
 /**
  * `unclear`: the token may be spent. `unsent`: nothing was sent. `other`: the pair had no place.
  */
-type RefreshResult = 'committed' | 'refused' | 'unclear' | 'unsent' | 'other'
+export type RefreshResult = 'committed' | 'refused' | 'unclear' | 'unsent' | 'other'
 const RESULTS: readonly RefreshResult[] = ['committed', 'refused', 'unclear', 'unsent', 'other']
 
 export type RefreshCounters = ReturnType<typeof createRefreshCounters>
@@ -53,14 +53,17 @@ export function createRefreshCounters(registry: Registry, labels = PLAIN_LABELS)
   const { ends, ...counts } = createCounts(registry, labels)
   const { refreshSeconds, ...times } = createTimes(registry)
   const results = new WeakMap<Claim, RefreshResult>()
+  const resultOfClaim = (claim: Claim) => results.get(claim) ?? 'unsent'
   return {
     ...counts,
     ...times,
     /** Begins to measure the refresh of a claim. Returns the function that ends it. */
     begin(claim: Claim, lane: RefreshLane): () => void {
       const stop = refreshSeconds.startTimer({ lane })
-      return () => void stop({ result: results.get(claim) ?? 'unsent' })
+      return () => void stop({ result: resultOfClaim(claim) })
     },
+    /** Returns how the refresh of a claim has ended. */
+    resultOf: resultOfClaim,
     /** Counts how the refresh of a claim ended. */
     onEnd(claim: Claim, end: CountedEnd): void {
       ends.inc({ integration: labels.of(claim.integration), end })
@@ -109,11 +112,19 @@ function createCounts(registry: Registry, labels: IntegrationLabels) {
       for (const integration of labels.all()) this.inc({ integration }, 0)
     },
   })
-  const checkInterval = new Gauge({
+  const checkIntervals = new Map<string, number>()
+  new Gauge({
     name: 'amo_token_check_interval_seconds',
     help: 'Time between the last two checks of an account; above CHECK_INTERVAL_MINUTES the pace allows no more; max over replicas',
     labelNames: ['integration'] as const,
     registers,
+    collect() {
+      this.reset()
+      for (const integration of labels.all()) {
+        const seconds = checkIntervals.get(integration)
+        if (seconds !== undefined) this.set({ integration }, seconds)
+      }
+    },
   })
   return {
     ends,
@@ -127,7 +138,7 @@ function createCounts(registry: Registry, labels: IntegrationLabels) {
     },
     checkInterval: {
       set: ({ integration }: { integration: string }, seconds: number) =>
-        checkInterval.set({ integration: labels.of(integration) }, seconds),
+        checkIntervals.set(labels.of(integration), seconds),
     },
     reuseSuspected: new Counter({
       name: 'amo_refresh_token_reuse_suspected_total',

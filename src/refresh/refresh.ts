@@ -11,7 +11,7 @@ import { claimWithLock } from './claim.ts'
 import { classify } from './classify.ts'
 import { commitJournaled } from './commit.ts'
 import type { RefreshContext } from './context.ts'
-import type { RefreshLane } from './counters.ts'
+import type { RefreshLane, RefreshResult } from './counters.ts'
 import { finish } from './finish.ts'
 import { sendToCurrentDomain } from './follow-move.ts'
 import type { RefreshLock } from './lock.ts'
@@ -65,7 +65,7 @@ export class Refresher {
       const fields = { ...logFields({ ...key, generation }), lane }
       const run = () => this.#claimAndRefresh(key, generation, lane)
       flight = this.#context.process.inFlight.track(
-        beginTrace('amo.refresh', fields, run, (end) => end),
+        beginTrace('amo.refresh', fields, run, ({ outcome }) => outcome).then(({ end }) => end),
       )
       this.#flights.set(text, flight)
       const forget = () => this.#flights.delete(text)
@@ -78,7 +78,7 @@ export class Refresher {
     key: AccountKey,
     generation: number,
     lane: ReaderLane,
-  ): Promise<RefreshEnd> {
+  ): Promise<{ end: RefreshEnd; outcome: string }> {
     const claimer = {
       claimContext: this.#context.claimContext,
       lock: this.#lock,
@@ -86,29 +86,32 @@ export class Refresher {
       isStopping: () => this.#isStopping,
     }
     const result = await claimWithLock(claimer, key, generation, lane)
-    if (result.kind === 'rejected') return result.reason
+    if (result.kind === 'rejected') return { end: result.reason, outcome: result.reason }
     await using _lock = result.lock
-    await this.#refreshClaimed(result.claim, Promise.resolve(), lane)
-    return 'attempted'
+    const outcome = await this.#refreshClaimed(result.claim, Promise.resolve(), lane)
+    return { end: 'attempted', outcome }
   }
 
   /**
    * Refreshes an account that this process has claimed, or reclaimed, once `turn` has come. `lane`
    * is for the metrics. Never rejects.
    */
-  refreshClaimed(
+  async refreshClaimed(
     claim: Claim,
     turn: Promise<void> = Promise.resolve(),
     lane: RefreshLane = 'reclaimed',
   ): Promise<void> {
     const fields = { ...logFields(claim), attempt: claim.attemptId }
-    return beginTrace('amo.refresh', fields, () => this.#refreshClaimed(claim, turn, lane))
+    const run = () => this.#refreshClaimed(claim, turn, lane)
+    await beginTrace('amo.refresh', fields, run, (outcome) => outcome)
   }
 
-  #refreshClaimed(claim: Claim, turn: Promise<void>, lane: RefreshLane): Promise<void> {
+  #refreshClaimed(claim: Claim, turn: Promise<void>, lane: RefreshLane): Promise<RefreshResult> {
     this.#claims.add(claim)
     const steps = turn.then(() => this.#runSteps(claim, lane))
-    const ended = steps.catch((err) => this.#breakOff(claim, err))
+    const ended = steps
+      .catch((err) => this.#breakOff(claim, err))
+      .then(() => this.#context.process.counters.resultOf(claim))
     return this.#context.process.inFlight.track(
       ended.finally(() => {
         this.#claims.delete(claim)

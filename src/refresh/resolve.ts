@@ -64,7 +64,9 @@ async function resolveUnclearSend(context: RefreshContext, claim: Claim): Promis
   const { claimContext } = context
   if (await commitJournaled(context, claim)) return 'finished'
   const probe = await probeAfterSend(context, claim)
-  context.process.log.warn({ ...logFields(claim), ...probe }, 'unclear refresh probed')
+  const isSame = probe.state === 'unclear' && claim.unresolvedAs === 'no_answer'
+  const level = isSame ? 'debug' : 'warn'
+  context.process.log[level]({ ...logFields(claim), ...probe }, 'unclear refresh probed')
   switch (probe.state) {
     case 'alive':
       await moveToProbedDomain(context, claim, probe)

@@ -83,7 +83,10 @@ export class Sweeper implements PeriodicWork {
     for (const claim of await reclaimExpired(claimContext, RECLAIM_BATCH)) {
       failpoint('reclaimed', claim)
       process.counters.reclaims.inc()
-      process.log.warn({ ...logFields(claim), sent: claim.sendCount }, 'expired claim reclaimed')
+      // An unclear send is reclaimed again and again while the provider does not answer.
+      const level = claim.unresolvedAs === null ? 'warn' : 'debug'
+      const fields = { ...logFields(claim), sent: claim.sendCount, code: claim.unresolvedAs }
+      process.log[level](fields, 'expired claim reclaimed')
       this.#refresher.refreshClaimed(claim)
     }
   }

@@ -1,5 +1,6 @@
 import type { ExpiryWatch } from '../accounts/expiry-watch.ts'
 import type { AuditLog } from '../audit/log.ts'
+import type { ClientDirectory } from '../clients/directory.ts'
 import { integrationLabels } from '../integrations/integration-labels.ts'
 import type { ResponseJournal } from '../journal/response-journal.ts'
 import { systemClock } from '../lib/clock.ts'
@@ -21,6 +22,7 @@ interface Monitored {
   expiryWatch: ExpiryWatch
   cache: TokenCache
   audit: AuditLog
+  directory: ClientDirectory
 }
 
 /**
@@ -30,7 +32,7 @@ interface Monitored {
 export function wireMonitoring(foundation: Foundation, features: Monitored) {
   const { metrics, common, config, redisWatch, health, keys } = foundation
   const { database, heartbeat, integrations } = common
-  const { responseJournal, expiryWatch, cache, audit } = features
+  const { responseJournal, expiryWatch, cache, audit, directory } = features
   const snapshot = new DatabaseSnapshot(database)
   const labels = integrationLabels(integrations)
   registerProcessMetrics(metrics, config.mode)
@@ -43,7 +45,7 @@ export function wireMonitoring(foundation: Foundation, features: Monitored) {
   registerRefreshMetrics(metrics, snapshot, labels)
   registerUpkeepMetrics(metrics, snapshot, keys)
   return {
-    reads: new ReadMetrics(metrics, { audit, cache }),
+    reads: new ReadMetrics(metrics, { audit, cache, clients: directory }),
     requests: createRequestMetrics(metrics),
     loopWatch: new LoopWatch(metrics, systemClock),
   }

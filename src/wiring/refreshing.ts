@@ -4,6 +4,7 @@ import { integrationLabels } from '../integrations/integration-labels.ts'
 import { RedisCopies } from '../journal/redis-copies.ts'
 import { ResponseJournal } from '../journal/response-journal.ts'
 import { systemClock } from '../lib/clock.ts'
+import { FailureChange } from '../lib/failure-change.ts'
 import { InFlight } from '../lib/in-flight.ts'
 import { call } from '../provider/call.ts'
 import { createRefreshCounters } from '../refresh/counters.ts'
@@ -43,7 +44,7 @@ export function wireRefreshing(foundation: Foundation) {
   const inFlight = new InFlight()
   const provider = { integrations, credentials, call }
   const counters = createRefreshCounters(metrics, integrationLabels(integrations))
-  const process = { inFlight, counters, log }
+  const process = { inFlight, counters, log, tidyFailure: new FailureChange() }
   const contexts = { claimContext, commitContext }
   const context = { ...contexts, responseJournal, heartbeat, provider, process }
   const gap = new Gap(context)

@@ -372,6 +372,14 @@ export const STEPS: readonly Fault[][] = [
   ],
   [
     {
+      alert: 'AmoHistoryNotChecked',
+      what: 'the daily check has not ended for three days (looked at every ten minutes, and at a start)',
+      inject: (stage) =>
+        stage.sql(
+          `update amo_history_check set "startedAt" = now(), "finishedAt" = now() - interval '3 days'`,
+        ),
+    },
+    {
       alert: 'AmoBrokerRestarts',
       what: 'the process is killed four times',
       async inject(stage) {

@@ -97,9 +97,11 @@ export function sendProblem(
  * Answers bytes that are not an HTTP request, before any route, with a problem document that
  * repeats none of them. A request that did not arrive in time may be sent again: a process that was
  * stopped does not read good requests either.
+ *
+ * @returns false when nobody is there to be answered
  */
-export function answerClientError(error: ConnectionError, socket: Socket): void {
-  if (socket.destroyed || error.code === 'ECONNRESET') return
+export function answerClientError(error: ConnectionError, socket: Socket): boolean {
+  if (socket.destroyed || error.code === 'ECONNRESET') return false
   const problem =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
       ? new BrokerError('request_timeout', 'The request did not arrive in time.')
@@ -112,6 +114,7 @@ export function answerClientError(error: ConnectionError, socket: Socket): void 
       `${REQUEST_ID_HEADER}: ${id}\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
+  return true
 }
 
 function problemOf({ code, message, members }: BrokerError, requestId: string) {

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { RequestMetrics } from '../../monitoring/request-metrics.ts'
+import { type RequestMetrics, UNROUTED } from '../../monitoring/request-metrics.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -14,9 +14,10 @@ interface RequestMetricsOptions {
   listener: 'internal' | 'public'
 }
 
-/** Measures each request until its response is ready. A path that no route has is `none`. */
+/** Measures each request until its response is ready. HEAD counts as GET. */
 export const requestMetricsPlugin = fp<RequestMetricsOptions>(
   async (app, { requests, listener }) => {
+    requests.addRoute({ listener, ...UNROUTED })
     app.addHook('onRoute', ({ method, url, config }) => {
       if (config?.isTallied) return
       for (const each of [method].flat()) {
@@ -35,6 +36,7 @@ export const requestMetricsPlugin = fp<RequestMetricsOptions>(
   { name: 'request-metrics', fastify: '5.x' },
 )
 
-function routeOf({ method, routeOptions }: FastifyRequest, listener: string) {
-  return { listener, method, route: routeOptions.url ?? 'none' }
+function routeOf({ method, routeOptions: { url } }: FastifyRequest, listener: string) {
+  if (url === undefined) return { listener, ...UNROUTED }
+  return { listener, method: method === 'HEAD' ? 'GET' : method, route: url }
 }

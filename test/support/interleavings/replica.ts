@@ -4,6 +4,7 @@ import { Heartbeat } from '../../../src/db/heartbeat.ts'
 import type { Tables } from '../../../src/db/tables.ts'
 import { CredentialRecord } from '../../../src/integrations/credential-record.ts'
 import { ResponseJournal } from '../../../src/journal/response-journal.ts'
+import { FailureChange } from '../../../src/lib/failure-change.ts'
 import { InFlight } from '../../../src/lib/in-flight.ts'
 import type { PeriodicWork } from '../../../src/lib/periodic-task.ts'
 import type { CallRequest, CallResponse } from '../../../src/provider/call.ts'
@@ -93,7 +94,12 @@ export class Replica {
         credentials: new CredentialRecord(database, keyRing, integrations, log),
         call: (_client, request) => receive(this.actor, request),
       },
-      process: { inFlight: new InFlight(), counters: lane.counters, log },
+      process: {
+        inFlight: new InFlight(),
+        counters: lane.counters,
+        log,
+        tidyFailure: new FailureChange(),
+      },
     }
     this.#gap = new Gap(this.context)
     const lock = new RefreshLock(null, 'model', clock, log)
