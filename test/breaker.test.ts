@@ -170,7 +170,7 @@ t.test('an open breaker: no claim, and no send of an earlier claim', async (t) =
   const key = { integration: 'amocrm', accountId: 4 }
   const [row] = await query(
     ledger.databaseUrl,
-    `select generation::int from amo_tokens where "accountId" = 4`,
+    `select generation::float8 from amo_tokens where "accountId" = 4`,
   )
   t.equal(await claimAccount(ledger.other, key, row?.generation, 'waiting'), undefined)
   t.match(await findClaimRejection(ledger.other, key, row?.generation), { reason: 'breaker_open' })

@@ -13,7 +13,7 @@ import { releaseUnsent } from '../src/claims/release-unsent.ts'
 import { releaseWithBackoff } from '../src/claims/release-with-backoff.ts'
 import { requireReauth } from '../src/claims/require-reauth.ts'
 import { commitPair } from '../src/pairs/commit-pair.ts'
-import { isOnNewTimeline, raiseGenerations } from '../src/pairs/fence.ts'
+import { isOnNewTimeline, nextGeneration, raiseGenerations } from '../src/pairs/fence.ts'
 import { tokenAt } from '../src/vault/sealed-places.ts'
 import { query } from './support/database.ts'
 import { createLedger, KEY, type Ledger } from './support/engine.ts'
@@ -35,7 +35,7 @@ const rowOf = async ({ databaseUrl }: Ledger) =>
   (
     await query(
       databaseUrl,
-      `select generation::int, status, "refreshTokenFingerprint" as fingerprint, "failedAttempts", "lastErrorCode",
+      `select generation::float8, status, "refreshTokenFingerprint" as fingerprint, "failedAttempts", "lastErrorCode",
          "nextAttemptAt" > now() as "isLater" from amo_tokens where "accountId" = ${KEY.accountId}`,
     )
   )[0]
@@ -58,7 +58,7 @@ t.test('claim: one at a time; the second is rejected as claimed', async (t) => {
 
 t.test('claim: twenty at once from two processes, one is granted', async (t) => {
   const ledger = await createLedger(t)
-  const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
+  const [row] = await query(ledger.databaseUrl, 'select generation::float8 from amo_tokens')
   const claims = await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
       claimAccount(index % 2 ? ledger.claimContext : ledger.other, KEY, row?.generation, 'waiting'),
@@ -86,7 +86,7 @@ t.test('claim: rejected after waiting behind a commit', async (t) => {
   // update` the claim does not wait for the row, and is granted for the generation that the other
   // transaction has just replaced.
   const ledger = await createLedger(t)
-  const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
+  const [row] = await query(ledger.databaseUrl, 'select generation::float8 from amo_tokens')
   const holder = await holderOf(t, ledger, NEW_PAIR)
   const waiting = claimAccount(ledger.other, KEY, row?.generation, 'waiting')
   await isBlocked(ledger)
@@ -114,7 +114,7 @@ t.test('claim: rejected when the other attempt finishes and commits at once', as
 
 t.test('claim: after waiting behind a failure, the new row decides', async (t) => {
   const ledger = await createLedger(t)
-  const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
+  const [row] = await query(ledger.databaseUrl, 'select generation::float8 from amo_tokens')
   const failure = `update amo_tokens set "nextAttemptAt" = now() + interval '1 hour', "failedAttempts" = 1`
   const holder = await holderOf(t, ledger, failure)
   const waiting = claimAccount(ledger.other, KEY, row?.generation, 'waiting')
@@ -154,7 +154,7 @@ t.test('claim: rejected where nothing may be sent', async (t) => {
   }
   for (const [title, statement] of Object.entries(cases)) {
     const ledger = await createLedger(t)
-    const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
+    const [row] = await query(ledger.databaseUrl, 'select generation::float8 from amo_tokens')
     await query(ledger.databaseUrl, statement)
     t.equal(
       await claimAccount(ledger.claimContext, KEY, row?.generation, 'waiting'),
@@ -209,13 +209,13 @@ t.test(
     )
     const [row] = await query(
       ledger.databaseUrl,
-      'select generation::int from amo_tokens where "accountId" = 9',
+      'select generation::float8 from amo_tokens where "accountId" = 9',
     )
     const key = { integration: 'amocrm', accountId: 9 }
     t.ok(await claimAccount(ledger.other, key, row?.generation, 'waiting'), 'who waits gets it')
     const [next] = await query(
       ledger.databaseUrl,
-      'select generation::int from amo_tokens where "accountId" = 8',
+      'select generation::float8 from amo_tokens where "accountId" = 8',
     )
     t.equal(
       await claimAccount(ledger.other, { ...key, accountId: 8 }, next?.generation, 'waiting'),
@@ -286,7 +286,7 @@ t.test(
       await sql`set local synchronous_commit = off`.execute(trx)
       const [row] = await query(
         ledger.databaseUrl,
-        'select generation::int, "refreshToken" from amo_tokens',
+        'select generation::float8, "refreshToken" from amo_tokens',
       )
       const claim = await claimAccount(
         { ...ledger.claimContext, claims: trx },
@@ -306,7 +306,7 @@ t.test(
   async (t) => {
     const ledger = await createLedger(t)
     const { claimContext, commitContext, other } = ledger
-    const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
+    const [row] = await query(ledger.databaseUrl, 'select generation::float8 from amo_tokens')
     // Another process refreshes the account after the first statement of the claim, and before any
     // that may follow.
     let statements = 0
@@ -323,7 +323,7 @@ t.test(
     })
     const claim = await claimAccount({ ...claimContext, claims }, KEY, row?.generation, 'waiting')
     if (claim === undefined) return t.bailout('not claimed')
-    const [now] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
+    const [now] = await query(ledger.databaseUrl, 'select generation::float8 from amo_tokens')
     t.not(now?.generation, claim.generation, 'the row has moved on')
     const at = tokenAt(claim, 'refreshToken')
     t.match(ledger.config.keyRing.open(claim.refreshToken, at).reveal(), /^def502-/)
@@ -346,7 +346,7 @@ t.test(
     const ledger = await createLedger(t)
     const { databaseUrl } = ledger
     const claimContext = { ...ledger.claimContext, hasSecondPlace: () => false }
-    const [row] = await query(databaseUrl, 'select generation::int from amo_tokens')
+    const [row] = await query(databaseUrl, 'select generation::float8 from amo_tokens')
     t.equal(await claimAccount(claimContext, KEY, row?.generation, 'waiting'), undefined)
     t.same(await claimDueAccounts(claimContext, 'amocrm', 10), [])
     t.same(await attemptsOf(ledger), [], 'it waits without a claim')
@@ -366,7 +366,7 @@ t.test(
 t.test('claim: nothing is claimed in a gap', async (t) => {
   const ledger = await createLedger(t)
   const claimContext = { ...ledger.claimContext, hasGap: () => true }
-  const [row] = await query(ledger.databaseUrl, 'select generation::int from amo_tokens')
+  const [row] = await query(ledger.databaseUrl, 'select generation::float8 from amo_tokens')
   t.equal(await claimAccount(claimContext, KEY, row?.generation, 'waiting'), undefined)
   t.same(await claimDueAccounts(claimContext, 'amocrm', 10), [])
   t.same(await attemptsOf(ledger), [])
@@ -377,22 +377,43 @@ t.test('after a gap no generation is used twice, whichever replica repairs it', 
   const { databaseUrl, claimContext } = ledger
   const { claims } = claimContext
   const lastValue = async () => {
-    const [row] = await query(databaseUrl, 'select last_value::int from amo_generation')
-    return row?.last_value
+    const [row] = await query(databaseUrl, 'select last_value::float8 from amo_generation')
+    return Number(row?.last_value)
   }
   await raiseGenerations(claims, 1, { isCertain: false })
   t.equal(await lastValue(), 1, 'a start without a gap skips none')
+  const beganMicros = Date.now() * 1_000
   await raiseGenerations(claims, 70, { isCertain: false })
-  t.equal(await lastValue(), 1_000_070, 'a journal knows of a later one')
+  t.ok((await lastValue()) >= beganMicros, 'a journal knows of a later one: it begins at the time')
+  const future = 4_000_000_000_000_000
   await query(
     databaseUrl,
-    `update amo_tokens set generation = 500; select setval('amo_generation', 3)`,
+    `update amo_tokens set generation = ${future}; select setval('amo_generation', 3)`,
   )
   await Promise.all(
     Array.from({ length: 3 }, () => raiseGenerations(claims, 70, { isCertain: true })),
   )
-  t.equal(await lastValue(), 3_000_500, 'one after the other, from the greatest in the table')
+  const past = 'one after the other beyond the greatest in the table, when the clock is behind it'
+  t.equal(await lastValue(), future + 3_000_000, past)
 })
+
+t.test(
+  'a failover forgets that the sequence was raised: no generation is used twice',
+  async (t) => {
+    const ledger = await createLedger(t)
+    const { databaseUrl, claimContext } = ledger
+    const { claims } = claimContext
+    const take = () => claims.transaction().execute((trx) => nextGeneration(trx))
+    await raiseGenerations(claims, 1, { isCertain: true })
+    const former = [await take(), await take()]
+    await query(
+      databaseUrl,
+      `select setval('amo_generation', 1); update amo_timeline set timeline = timeline - 1`,
+    )
+    const next = await take()
+    t.ok(next > Math.max(...former), `${next} after ${former}`)
+  },
+)
 
 t.test('the first commits on a promoted server use no generation twice', async (t) => {
   const ledger = await createLedger(t)
@@ -402,18 +423,17 @@ t.test('the first commits on a promoted server use no generation twice', async (
   t.equal(await isOnNewTimeline(claims), false)
   const before = await claimDueAccounts(claimContext, 'amocrm', 10)
   t.equal(before.length, 2)
+  const beganMicros = Date.now() * 1_000
   await query(databaseUrl, 'update amo_timeline set timeline = timeline + 1')
   t.equal(await isOnNewTimeline(claims), true, 'nobody has noticed the failover')
   const results = await Promise.all(
     before.map((claim) => commitPair(commitContext, ledger.receivedFor(claim))),
   )
   t.match(results, [{ result: 'committed' }, { result: 'committed' }])
-  const rows = await query(databaseUrl, 'select generation::int from amo_tokens order by 1')
-  t.same(
-    rows.map(({ generation }) => generation),
-    [1_000_003, 1_000_004],
-    'the sequence was raised once',
-  )
+  const rows = await query(databaseUrl, 'select generation::float8 from amo_tokens order by 1')
+  const [first = 0, second = 0] = rows.map(({ generation }) => Number(generation))
+  t.ok(first > beganMicros, 'beyond what the former primary may have given out')
+  t.equal(second, first + 1, 'the sequence was raised once')
   t.equal(await isOnNewTimeline(claims), true, 'other replicas may not have noticed it yet')
   await query(databaseUrl, `update amo_timeline set "seenAt" = now() - interval '11 seconds'`)
   t.equal(await isOnNewTimeline(claims), false)

@@ -76,7 +76,7 @@ async function whenCaughtUp(databaseUrl: string, broker: TestBroker): Promise<vo
 async function refreshAll(databaseUrl: string, broker: TestBroker, limit = SIZE): Promise<void> {
   const [{ newest } = { newest: 0 }] = await query(
     databaseUrl,
-    'select max(generation)::int as newest from amo_tokens',
+    'select max(generation)::float8 as newest from amo_tokens',
   )
   await query(
     databaseUrl,

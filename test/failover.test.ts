@@ -60,7 +60,7 @@ t.test('a standby is promoted behind the address, old sessions stay open', async
   )
   const kept = await query<{ generation: number }>(
     present.href,
-    'select generation::int from amo_tokens order by 1',
+    'select generation::float8 from amo_tokens order by 1',
   )
   t.same(
     kept.map(({ generation }) => generation),

@@ -45,7 +45,7 @@ t.test(
     await broker.stop()
     const [row] = await query(
       databaseUrl,
-      `select *, generation::int, "accountId"::int from amo_tokens where domain = 'other.amocrm.ru'`,
+      `select *, generation::float8, "accountId"::int from amo_tokens where domain = 'other.amocrm.ru'`,
     )
     const [both, old] = [KeyRing.parse(keys), KeyRing.parse(OLD)]
     const key = { integration: 'amocrm', accountId: row?.accountId, generation: row?.generation }

@@ -209,7 +209,7 @@ async function refreshBehindTheBroker({
 async function openRefreshToken(databaseUrl: string): Promise<string> {
   const [row] = await query(
     databaseUrl,
-    `select integration, "accountId"::int, generation::int, "refreshToken" from amo_tokens`,
+    `select integration, "accountId"::int, generation::float8, "refreshToken" from amo_tokens`,
   )
   if (row === undefined) throw new Error('no account')
   const at = tokenAt(

@@ -397,7 +397,7 @@ t.test('a second deployment on a copied database spends no refresh token', async
       ...Array.from({ length: 20 }, () => second.get('/tokens/demo?min_ttl=80000')),
     ])
     t.equal((await second.get('/tokens/demo')).body.generation, generation)
-    t.match(await query(copiedUrl, 'select status, generation::int from amo_tokens'), [
+    t.match(await query(copiedUrl, 'select status, generation::float8 from amo_tokens'), [
       { status: 'active', generation },
     ])
     t.same(await query(copiedUrl, 'select from amo_refresh_attempts'), [], 'not even a claim')
@@ -528,7 +528,7 @@ t.test('amo_tokens notifies of changes that affect responses, and of no others',
 
   for (const [column, value] of Object.entries(telling)) {
     const payloads = await heardOf(`update amo_tokens set "${column}" = ${value} where ${one}`)
-    const [row] = await query(databaseUrl, `select generation::int from amo_tokens where ${one}`)
+    const [row] = await query(databaseUrl, `select generation::float8 from amo_tokens where ${one}`)
     t.same(
       payloads.map((payload) => JSON.parse(payload)),
       [['amocrm', 30878000, row?.generation]],

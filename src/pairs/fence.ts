@@ -59,8 +59,8 @@ export async function isOnNewTimeline(db: Kysely<Tables>): Promise<boolean> {
 }
 
 /**
- * Moves the sequence beyond every generation that may have been used, and many more that nobody
- * remembers (sql/202611261200_timeline.sql). `known` is the greatest outside of the database.
+ * Moves the sequence beyond every generation that may have been used, and those that nobody
+ * remembers (sql/202611262015_generations.sql). `known` is the greatest outside of the database.
  *
  * @param isCertain false: only when the sequence is behind one of those, or the server was
  *   promoted.

@@ -136,7 +136,7 @@ async function countLost(databaseUrl: string): Promise<number> {
 export async function newestGeneration(databaseUrl: string): Promise<number> {
   const [row] = await query<{ newest: number }>(
     databaseUrl,
-    'select max(generation)::int as newest from amo_tokens',
+    'select max(generation)::float8 as newest from amo_tokens',
   )
   return row?.newest ?? 0
 }

@@ -199,4 +199,15 @@ export const FAILOVER_MUTATIONS: Mutation[] = [
     ],
     tests: claimTest(/first commits on a promoted server/),
   },
+  {
+    guard: 'a move of the sequence begins at the time',
+    edits: [
+      {
+        file: 'sql/202611262015_generations.sql',
+        find: 'greatest(used + 1000000,\n      (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::bigint)',
+        replace: 'used + 1000000',
+      },
+    ],
+    tests: claimTest(/forgets that the sequence was raised/),
+  },
 ]

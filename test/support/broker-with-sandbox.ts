@@ -59,7 +59,7 @@ export async function startBrokerWithSandbox(
     async row() {
       const [row] = await query(
         databaseUrl,
-        `select *, generation::int, "accountId"::int, "nextAttemptAt" > now() as "isLater" from amo_tokens`,
+        `select *, generation::float8, "accountId"::int, "nextAttemptAt" > now() as "isLater" from amo_tokens`,
       )
       return row ?? {}
     },
@@ -74,7 +74,7 @@ export async function startBrokerWithSandbox(
 
 /** Returns the generation of the only account of the database. */
 export async function generationOf(databaseUrl: string): Promise<number> {
-  const [row] = await query(databaseUrl, 'select generation::int from public.amo_tokens')
+  const [row] = await query(databaseUrl, 'select generation::float8 from public.amo_tokens')
   return Number(row?.generation)
 }
 

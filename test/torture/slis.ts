@@ -170,12 +170,15 @@ interface Events {
 
 /**
  * Spent refresh tokens that were presented again. A broker knows of a refusal that it has read, of a
- * token whose first send no failover has made it forget. A refusal may be a lie of the provider.
+ * token whose first send no failover has made it forget. The refusal of the first send comes late:
+ * another one has spent the token meanwhile. A refusal may be a lie of the provider.
  */
 function reuses(harness: Harness): Events {
   const entries = harness.sandbox.world.books.list().filter(({ kind }) => kind === 'refresh_token')
   const reused = entries.filter(({ outcome }) => outcome === 'reused')
-  const known = reused.filter((entry) => entry.answered && !isForgottenSend(harness, entry))
+  const known = reused.filter(
+    (entry) => entry.answered && entry.presentation !== 'first' && !isForgottenSend(harness, entry),
+  )
   const lies = entries.filter(
     ({ outcome, presentation }) =>
       outcome === 'said_revoked' && presentation !== undefined && presentation !== 'first',
