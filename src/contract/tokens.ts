@@ -64,7 +64,7 @@ export const TokenSchema = Type.Object(
       description: 'seconds until use_until; 0: use the token now and do not store it',
     }),
     generation: Type.Integer({
-      description: 'grows with every rotation; send it when you report a 401',
+      description: 'grows with every rotation, a 64-bit integer; send it when you report a 401',
     }),
     stale: Type.Optional(
       Type.Boolean({
