@@ -186,7 +186,7 @@ export const JOURNAL_MUTATIONS: Mutation[] = [
     guard: 'after a gap no generation is used twice',
     edits: [
       {
-        file: 'sql/202611261200_timeline.sql',
+        file: 'sql/202611262015_generations.sql',
         find: 'used + 1000000',
         replace: 'last + 1000000',
       },
