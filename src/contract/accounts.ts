@@ -167,7 +167,7 @@ const ImportedToken = Type.String({ minLength: 10, maxLength: 8192, pattern: PRI
 export const ImportHeaders = Type.Object({
   'if-match': Type.Optional(
     Type.String({
-      pattern: '^(?:W/)?"?[0-9]{1,15}"?$',
+      pattern: '^(?:W/)?"?[0-9]{1,16}"?$',
       description: 'generation of the pair to replace',
     }),
   ),
