@@ -1,10 +1,10 @@
 -- runs beside: 0.1.0
 
--- As in 202611261200_timeline.sql, with another number to go on from: the time in microseconds. A
--- million beyond what is known is not enough. Before a failover that forgets it, a primary may have
--- moved the sequence itself, and the promoted standby would come to the same numbers (T18). No server
--- gives out a generation every microsecond, so a later move begins beyond all that were given out
--- since an earlier one, on whichever server.
+-- Replaces the function of 202611261200_timeline.sql. Only the argument of setval is new: the
+-- sequence continues at the time in microseconds. It used to continue a million beyond the greatest
+-- known generation. If a primary did that and a failover forgot it, the promoted standby continued at
+-- the same numbers (T18). No server gives out a generation every microsecond, so each move begins
+-- beyond everything that was given out since the moves before it, on any server.
 create or replace function amo_raise_generations(known bigint, is_certain boolean)
 returns void language plpgsql as $$
 declare

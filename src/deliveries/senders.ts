@@ -29,7 +29,7 @@ export class Senders implements PeriodicWork {
   readonly intervalMs = INTERVAL_MS
   readonly #with: SendersDependencies
   readonly #lanes = new Map<string, Promise<void>>()
-  /** Of the endpoints that fail, by id. */
+  /** Tracks the endpoints that fail, by id, so that each cause is logged once. */
   readonly #failures = new Map<string, FailureChange>()
   readonly #stopping = new AbortController()
   #claims = 0

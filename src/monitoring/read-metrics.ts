@@ -7,7 +7,7 @@ interface ReadSources {
   /** Number of reads that the audit has counted. Hits are counted nowhere else. */
   audit: { reads(): ReadCount[] }
   cache: { readonly size: number }
-  /** Those whose reads may be counted. */
+  /** Lists the clients, so that each has its series before its first read. */
   clients: { names(): string[] }
 }
 

@@ -11,7 +11,10 @@ interface Route {
   route: string
 }
 
-/** What no route has: unknown paths, URLs that cannot be parsed, bytes that are not HTTP. */
+/**
+ * Labels requests that reach no route: unknown paths, URLs that cannot be parsed, and bytes that are
+ * not HTTP.
+ */
 export const UNROUTED = { method: 'any', route: 'none' } as const
 
 /** Measures requests. */

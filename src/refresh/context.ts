@@ -30,7 +30,7 @@ interface ProcessContext {
   inFlight: InFlight
   counters: RefreshCounters
   log: Logger
-  /** Of what a commit leaves to be done in the journal. */
+  /** Tracks failures to update the journal after a commit, so that each cause is logged once. */
   tidyFailure: FailureChange
 }
 

@@ -71,8 +71,8 @@ export async function finish(
 }
 
 /**
- * Counts a token that was refused as spent, and that an owner before this one had sent as well. Not
- * if a probe says that it is alive: such refusals have been wrong (T10).
+ * Counts a token that was refused as spent although an earlier owner had sent it as well. A token
+ * that a probe reports alive is not counted: such refusals have been wrong (T10).
  */
 async function countReuse(context: RefreshContext, claim: Claim): Promise<void> {
   const { state } = await probeClaim(context, claim)

@@ -169,9 +169,10 @@ interface Events {
 }
 
 /**
- * Spent refresh tokens that were presented again. A broker knows of a refusal that it has read, of a
- * token whose first send no failover has made it forget. The refusal of the first send comes late:
- * another one has spent the token meanwhile. A refusal may be a lie of the provider.
+ * Finds spent refresh tokens that were presented again. A broker cannot know of a refusal that it
+ * never read, nor of a token whose first send a failover has made it forget. It ignores the late
+ * refusal of a first send, because another send has spent the token meanwhile. And it takes a wrong
+ * refusal by the provider for a reuse.
  */
 function reuses(harness: Harness): Events {
   const entries = harness.sandbox.world.books.list().filter(({ kind }) => kind === 'refresh_token')

@@ -37,8 +37,8 @@ export const requestLogPlugin = fp<{ log: Logger }>(
     app.addHook('onSend', (request, reply, payload, done) => {
       const { statusCode } = reply
       if (statusCode >= 500) {
-        const isExpected = statusCode === UNAVAILABLE && isRepeated(request.audited?.outcome)
-        write(isExpected ? 'debug' : 'warn', request, reply)
+        const isRepetition = statusCode === UNAVAILABLE && isRepeated(request.audited?.outcome)
+        write(isRepetition ? 'debug' : 'warn', request, reply)
       }
       done(null, payload)
     })
