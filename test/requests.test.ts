@@ -67,6 +67,16 @@ t.test('requests: ids, and what is wrong with them', async (t) => {
       'x-request-id': 'both-1',
     })
     t.equal(both.headers.get('x-request-id'), 'both-1')
+    // The line of a hit too, although a hit does not run in its request's context.
+    for (const path of ['/tokens/demo', '/tokens/demo?min_ttl=x', '/accounts']) {
+      const id = `both${path}`.replaceAll(/[^a-z]/g, '-')
+      await broker.get(path, { traceparent: TRACEPARENT, 'x-request-id': id })
+      await until(() => linesOf(id).some((line) => line.includes('request answered')))
+      t.ok(
+        linesOf(id).every((line) => line.includes(`"trace_id":"${TRACE}"`)),
+        path,
+      )
+    }
     t.ok(linesOf('both-1').every((line) => line.includes(`"trace_id":"${TRACE}"`)))
   })
 

@@ -19,10 +19,10 @@ const storage = new AsyncLocalStorage<RequestOrigin>()
 
 /**
  * Runs a function, and everything that it starts, as part of a request. Stores the request itself:
- * a hit writes no log line, so nothing is computed for it.
+ * most requests write no log line, so nothing is computed for them.
  */
-export function runInRequest(origin: RequestOrigin, run: () => void): void {
-  storage.run(origin, run)
+export function runInRequest<T>(origin: RequestOrigin, run: () => T): T {
+  return storage.run(origin, run)
 }
 
 /**

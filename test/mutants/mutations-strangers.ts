@@ -152,6 +152,28 @@ export const STRANGERS_MUTATIONS: Mutation[] = [
     tests: requestsTest(/requests: ids/),
   },
   {
+    guard: 'a read that is no hit belongs to its request',
+    edits: [
+      {
+        file: 'src/http/tokens/routes.ts',
+        find: '      return runInRequest(request, () => readAndSend(request, reply, wanted))\n',
+        replace: '      return readAndSend(request, reply, wanted)\n',
+      },
+    ],
+    tests: [{ file: 'test/logs.test.ts', only: /a read has started/ }],
+  },
+  {
+    guard: 'the line of a request has its trace',
+    edits: [
+      {
+        file: 'src/http/plugins/request-log.ts',
+        find: "      runInRequest(request, () => log[level](fields, 'request answered'))\n",
+        replace: "      log[level](fields, 'request answered')\n",
+      },
+    ],
+    tests: requestsTest(/requests: ids/),
+  },
+  {
     guard: 'import: the account’s own host is asked',
     edits: [
       {

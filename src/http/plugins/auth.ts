@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { type Caller, OPERATOR } from '../../clients/caller.ts'
 import type { ClientDirectory } from '../../clients/directory.ts'
 import { BrokerError } from '../../lib/errors.ts'
+import { runInRequest } from '../../lib/request-context.ts'
 import type { Secret } from '../../vault/secret.ts'
 import type { CountGuess } from './guess-limit.ts'
 
@@ -49,7 +50,7 @@ export const authPlugin = fp<AuthOptions>(
       const header = request.headers.authorization ?? ''
       request.caller = directory.recognise(header) ?? null
       if (request.caller !== null) return done()
-      authenticate(request, header).then(() => done(), done)
+      runInRequest(request, () => authenticate(request, header)).then(() => done(), done)
     })
   },
   { name: 'auth', fastify: '5.x' },

@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { PROBLEM_SCHEMAS, ProblemSchema } from '../../contract/problem.ts'
 import { failureOf } from '../../db/failures.ts'
 import { BrokerError, ERRORS } from '../../lib/errors.ts'
+import { runInRequest } from '../../lib/request-context.ts'
 import { isBrowser, sendNothingHerePage } from '../public-pages/nothing-here.ts'
 import { auditing } from './audit.ts'
 import { unsupported } from './bodies.ts'
@@ -32,7 +33,7 @@ export const problemsPlugin = fp<{ isInternal: boolean }>(
     app.setErrorHandler((error: FastifyError, request, reply) => {
       const known = asBrokerError(error, request.body === undefined)
       if (known.code === 'internal_error') {
-        request.log.error({ err: error, request_id: request.id }, 'request failed')
+        runInRequest(request, () => request.log.error({ err: error }, 'request failed'))
       }
       return sendProblem(request, reply, known)
     })

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
+import { runInRequest } from '../../lib/request-context.ts'
 
 /**
  * While a store or the provider is away, every read is answered 503. One line of each code within
@@ -14,18 +15,16 @@ const UNAVAILABLE = 503
  */
 export const requestLogPlugin = fp<{ log: Logger }>(
   async (app, { log }) => {
-    const write = (level: 'warn' | 'debug', request: FastifyRequest, reply: FastifyReply) =>
-      log[level](
-        {
-          request_id: request.id,
-          method: request.method,
-          route: request.routeOptions.url ?? 'none',
-          status: reply.statusCode,
-          code: request.audited?.outcome,
-          ms: Math.round(reply.elapsedTime),
-        },
-        'request answered',
-      )
+    const write = (level: 'warn' | 'debug', request: FastifyRequest, reply: FastifyReply) => {
+      const fields = {
+        method: request.method,
+        route: request.routeOptions.url ?? 'none',
+        status: reply.statusCode,
+        code: request.audited?.outcome,
+        ms: Math.round(reply.elapsedTime),
+      }
+      runInRequest(request, () => log[level](fields, 'request answered'))
+    }
     const warnedMs = new Map<string, number>()
     const isRepeated = (code = '') => {
       const nowMs = performance.now()

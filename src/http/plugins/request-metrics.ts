@@ -2,13 +2,6 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { type RequestMetrics, UNROUTED } from '../../monitoring/request-metrics.ts'
 
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** The requests are counted with the audit, because a hit runs no hook at its end. */
-    isTallied?: true
-  }
-}
-
 interface RequestMetricsOptions {
   requests: RequestMetrics
   listener: 'internal' | 'public'
@@ -19,7 +12,7 @@ export const requestMetricsPlugin = fp<RequestMetricsOptions>(
   async (app, { requests, listener }) => {
     requests.addRoute({ listener, ...UNROUTED })
     app.addHook('onRoute', ({ method, url, config }) => {
-      if (config?.isTallied) return
+      if (config?.hasHits) return
       for (const each of [method].flat()) {
         if (each !== 'HEAD') requests.addRoute({ listener, method: each, route: url })
       }
@@ -27,7 +20,7 @@ export const requestMetricsPlugin = fp<RequestMetricsOptions>(
     // `onSend`, because an `onResponse` hook adds a listener to every response.
     app.addHook('onSend', (request, reply, payload, done) => {
       const { config } = request.routeOptions
-      if (!config.isTallied) {
+      if (!config.hasHits) {
         requests.observe(routeOf(request, listener), reply.statusCode, reply.elapsedTime)
       }
       done(null, payload)

@@ -8,6 +8,7 @@ import {
   ReportBody,
   TokenSchema,
 } from '../../contract/tokens.ts'
+import { runInRequest } from '../../lib/request-context.ts'
 import { Type } from '../../lib/type.ts'
 import type { TokenRequest } from '../../tokens/decision.ts'
 import type { Tokens } from '../../tokens/service.ts'
@@ -46,7 +47,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<TokenRoutesOptions> = async 
   app.addSchema(TokenSchema)
 
   app.get('/tokens/:account', {
-    config: { isForPrograms: true, isTallied: true },
+    config: { isForPrograms: true, hasHits: true },
     schema: {
       operationId: 'readToken',
       tags: ['tokens'],
@@ -64,8 +65,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<TokenRoutesOptions> = async 
       const name = request.params.account.toLowerCase()
       const wanted = { name, integration, minTtlSeconds: min_ttl }
       const hit = hits.find(callerOf(request), wanted, renderHit)
-      if (hit === undefined) return readAndSend(request, reply, wanted)
-      return sendRead(request, reply, hit)
+      if (hit !== undefined) return sendRead(request, reply, hit)
+      return runInRequest(request, () => readAndSend(request, reply, wanted))
     },
   })
 
