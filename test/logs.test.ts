@@ -140,25 +140,6 @@ t.test('without Redis refreshes go on: one line, and a refused integration recov
   t.equal(untidied().filter(({ level }) => level >= WARN).length, 1)
 })
 
-t.test('X-Request-Id: in the lines of a refresh that a read has started', async (t) => {
-  const { broker, databaseUrl } = await startBrokerWithSandbox(t)
-  const headers = { authorization: `Bearer ${OPERATOR_KEY}`, 'x-request-id': 'read-1' }
-  // The promise has ended, and the schedule does not look before the next hour.
-  await query(
-    databaseUrl,
-    `update amo_tokens set "expiresAt" = now() + interval '1 hour',
-       "refreshAt" = now() - interval '1 second', "nextAttemptAt" = now() + interval '1 hour'`,
-  )
-  const stored = () =>
-    linesOf(broker.log()).find(({ msg }) => msg === 'refreshed token pair stored')
-  // Until the broker has heard of the change, the old token is a hit.
-  await until(async () => {
-    await ask(broker.url, 'GET', '/tokens/demo', headers)
-    return stored() !== undefined
-  })
-  t.equal(stored()?.request_id, 'read-1')
-})
-
 t.test('X-Request-Id: in the lines of the work that a request has caused', async (t) => {
   const { broker, sandbox } = await startBrokerWithSandbox(t)
   const account = sandbox.world.directory.findAccount('demo')

@@ -1,13 +1,17 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { OPERATOR_KEY, until } from './support/broker.ts'
 import { startBrokerWithSandbox } from './support/broker-with-sandbox.ts'
 import { ask, makeClient } from './support/clients.ts'
+import { query } from './support/database.ts'
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
 const TRACEPARENT = `00-${TRACE}-00f067aa0ba902b7-01`
 
 t.test('requests: ids, and what is wrong with them', async (t) => {
-  const { broker, sandbox, connectedAs } = await startBrokerWithSandbox(t)
+  const { broker, sandbox, databaseUrl, connectedAs } = await startBrokerWithSandbox(t)
   const linesOf = (id: string) =>
     broker
       .log()
@@ -56,6 +60,40 @@ t.test('requests: ids, and what is wrong with them', async (t) => {
       'a line of a feature',
     )
     await until(() => linesOf('report-1').some((line) => line.includes('request answered')))
+  })
+
+  await t.test('X-Request-Id: in the lines of a refresh that a read has started', async (t) => {
+    // The promise has ended, and the schedule does not look before the next hour.
+    await query(
+      databaseUrl,
+      `update amo_tokens set "expiresAt" = now() + interval '1 hour',
+         "refreshAt" = now() - interval '1 second', "nextAttemptAt" = now() + interval '1 hour'`,
+    )
+    const stored = () => linesOf('read-1').some((line) => line.includes('token pair stored'))
+    // Until the broker has heard of the change, the old token is a hit.
+    await until(async () => {
+      const { body } = await broker.get('/tokens/demo', { 'x-request-id': 'read-1' })
+      return body.generation > connectedAs
+    })
+    t.ok(stored())
+  })
+
+  await t.test('X-Request-Id: also when the body arrives after the head', async (t) => {
+    const { generation } = (await broker.get('/tokens/demo')).body
+    const slow = request(`${broker.url}/tokens/demo/refresh`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${OPERATOR_KEY}`,
+        'content-type': 'application/json',
+        'x-request-id': 'report-2',
+      },
+    })
+    slow.flushHeaders()
+    await delay(100)
+    slow.end(JSON.stringify({ generation }))
+    const [answer] = await once(slow, 'response')
+    t.equal(answer.resume().statusCode, 200)
+    t.ok(linesOf('report-2').some((line) => line.includes('access token reported')))
   })
 
   await t.test('traceparent: its trace id, beside an id of the caller’s own', async (t) => {

@@ -20,11 +20,6 @@ export const requestIdPlugin = fp(
       if (request.routeOptions.config.hasHits) return done()
       runInRequest(request, done)
     })
-    // A body arrives by events of the socket, which do not belong to the request.
-    app.addHook('preValidation', (request, _reply, done) => {
-      if (request.body === undefined) return done()
-      runInRequest(request, done)
-    })
     app.addHook('onSend', (request, reply, payload, done) => {
       reply.header(REQUEST_ID_HEADER, request.id)
       done(null, payload)
