@@ -4,6 +4,17 @@ import fp from 'fastify-plugin'
 import { runInRequest } from '../../lib/request-context.ts'
 import { parseTraceparent } from '../../lib/traceparent.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /**
+     * The route answers most requests from memory. Such a hit runs no hook at its end, logs nothing
+     * and waits for nothing, so it must not pay for what other requests need. The audit counts the
+     * requests, and the route itself calls `runInRequest` for those that memory cannot answer.
+     */
+    hasHits?: true
+  }
+}
+
 export const REQUEST_ID_HEADER = 'x-request-id'
 
 /** What may stand in a log line and in a header unchanged. */

@@ -1,5 +1,15 @@
 import fp from 'fastify-plugin'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /**
+     * The route answers programs with JSON only, so headers that protect pages are left out. The
+     * route sets its own cache headers.
+     */
+    isForPrograms?: true
+  }
+}
+
 /** Headers that protect a JSON response that holds a token (RFC 6749 §5.1). */
 export const TOKEN_HEADERS = {
   'cache-control': 'no-store',
