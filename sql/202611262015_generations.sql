@@ -2,8 +2,8 @@
 
 -- Replaces the function of 202611261200_timeline.sql. Only the argument of setval is new: the
 -- sequence continues at the time in microseconds. It used to continue a million beyond the greatest
--- known generation. If a primary did that and a failover forgot it, the promoted standby continued at
--- the same numbers (T18). No server gives out a generation every microsecond, so each move begins
+-- known generation. If a primary did that and a failover forgot it, the promoted standby continued
+-- at the same numbers (T18). No server gives out a generation every microsecond, so each move begins
 -- beyond everything that was given out since the moves before it, on any server.
 create or replace function amo_raise_generations(known bigint, is_certain boolean)
 returns void language plpgsql as $$

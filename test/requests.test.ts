@@ -62,20 +62,43 @@ t.test('requests: ids, and what is wrong with them', async (t) => {
     await until(() => linesOf('report-1').some((line) => line.includes('request answered')))
   })
 
-  await t.test('X-Request-Id: in the lines of a refresh that a read has started', async (t) => {
+  await t.test('X-Request-Id: returned whatever the response is', async (t) => {
+    const id = 'any-1'
+    const key = `Bearer ${OPERATOR_KEY}`
+    const read = await broker.get('/tokens/demo')
+    for (const [path, headers, status] of [
+      ['/tokens/demo', { 'if-none-match': String(read.headers.get('etag')) }, 304],
+      ['/tokens/demo', { authorization: 'Bearer wrong' }, 401],
+      ['/tokens/demo?min_ttl=x', {}, 400],
+      ['/nothing', {}, 404],
+      ['/%zz', {}, 400],
+      ['/', {}, 302],
+      ['/docs', {}, 200],
+      ['/events/stream', {}, 200],
+    ] as const) {
+      const answer = await fetch(broker.url + path, {
+        headers: { authorization: key, 'x-request-id': id, ...headers },
+        redirect: 'manual',
+      })
+      await answer.body?.cancel()
+      t.equal(answer.status, status, path)
+      t.equal(answer.headers.get('x-request-id'), id, `${status} ${path}`)
+    }
+  })
+
+  await t.test('X-Request-Id: in the lines of a refresh that a read has started', async () => {
     // The promise has ended, and the schedule does not look before the next hour.
     await query(
       databaseUrl,
       `update amo_tokens set "expiresAt" = now() + interval '1 hour',
          "refreshAt" = now() - interval '1 second', "nextAttemptAt" = now() + interval '1 hour'`,
     )
-    const stored = () => linesOf('read-1').some((line) => line.includes('token pair stored'))
     // Until the broker has heard of the change, the old token is a hit.
     await until(async () => {
       const { body } = await broker.get('/tokens/demo', { 'x-request-id': 'read-1' })
       return body.generation > connectedAs
     })
-    t.ok(stored())
+    await until(() => linesOf('read-1').some((line) => line.includes('token pair stored')))
   })
 
   await t.test('X-Request-Id: also when the body arrives after the head', async (t) => {
@@ -93,7 +116,7 @@ t.test('requests: ids, and what is wrong with them', async (t) => {
     slow.end(JSON.stringify({ generation }))
     const [answer] = await once(slow, 'response')
     t.equal(answer.resume().statusCode, 200)
-    t.ok(linesOf('report-2').some((line) => line.includes('access token reported')))
+    await until(() => linesOf('report-2').some((line) => line.includes('access token reported')))
   })
 
   await t.test('traceparent: its trace id, beside an id of the caller’s own', async (t) => {
@@ -105,7 +128,8 @@ t.test('requests: ids, and what is wrong with them', async (t) => {
       'x-request-id': 'both-1',
     })
     t.equal(both.headers.get('x-request-id'), 'both-1')
-    // The line of a hit too, although a hit does not run in its request's context.
+    // A hit and a read that is refused do not run in the context of their request. Their lines have
+    // the trace all the same.
     for (const path of ['/tokens/demo', '/tokens/demo?min_ttl=x', '/accounts']) {
       const id = `both${path}`.replaceAll(/[^a-z]/g, '-')
       await broker.get(path, { traceparent: TRACEPARENT, 'x-request-id': id })

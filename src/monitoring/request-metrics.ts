@@ -12,8 +12,8 @@ interface Route {
 }
 
 /**
- * Labels requests that reach no route: unknown paths, URLs that cannot be parsed, and bytes that are
- * not HTTP.
+ * Labels requests that reach no route: unknown paths, URLs that cannot be parsed, and bytes that
+ * are not HTTP.
  */
 export const UNROUTED = { method: 'any', route: 'none' } as const
 
